@@ -1,0 +1,197 @@
+"""What to run and how: the pipeline, its batches, and how many bad rows a run may have."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from pipeline_core.catalog import check_parameters, find_task
+
+DEMO_MODEL = "demo:sentiment"
+
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+# Where a run takes place and who may load the model decide nothing about what comes out.
+_NOT_IN_FINGERPRINT = {"device", "device_map", "token"}
+
+
+class PipelineSpec(BaseModel):
+    """Everything that decides what a pipeline returns, and where it runs.
+
+    Building one loads nothing and opens nothing; ``load_pipeline`` does.
+
+    Attributes:
+        task: A pipeline task or an alias of one, such as "text-classification".
+        model: A Hub id, a folder, or "demo:sentiment"; None for the task's default model.
+        revision: A branch, tag or commit of the model's repository.
+        tokenizer: A tokenizer other than the model's own: a Hub id or a folder.
+        device: "auto" (the first accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps", an
+            accelerator's number, or -1 for the CPU.
+        device_map: "auto" or a map of modules to devices, for models that fit on no single one.
+        dtype: "auto" as the checkpoint says, a dtype, or "fastest": what runs fastest here.
+        quantization: "8bit" or "4bit", or the arguments of a ``BitsAndBytesConfig``.
+        attn_implementation: An attention of transformers' registry, such as "sdpa" or "eager".
+        model_kwargs: More arguments of ``from_pretrained``.
+        trust_remote_code: Whether code from the model's repository may run.
+        token: For gated models. It is left out of every dump, print and fingerprint.
+        parameters: Arguments of the pipeline's call: top_k, truncation, generate_kwargs, ...
+        on_long: Text longer than the model takes is cut ("truncate"), quarantined ("error") or, for
+            text-classification, read in overlapping windows whose logits are averaged ("window").
+        window_stride: Tokens that neighbouring windows share.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    task: str
+    model: str | None = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    device: str | int = "auto"
+    device_map: str | dict[str, str | int] | None = None
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "fastest"] = "auto"
+    quantization: Literal["8bit", "4bit"] | dict[str, Any] | None = None
+    attn_implementation: str | None = None
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    trust_remote_code: bool = False
+    token: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    on_long: Literal["truncate", "error", "window"] = "truncate"
+    window_stride: Annotated[int, Field(ge=0)] = 64
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_quantization_out_of_model_kwargs(cls, data: Any) -> Any:
+        """Accept the spellings of the pipeline guide: a config object, and load_in_8bit."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        model_kwargs = dict(data.get("model_kwargs") or {})
+        found = model_kwargs.pop("quantization_config", None)
+        for short, name in (("8bit", "load_in_8bit"), ("4bit", "load_in_4bit")):
+            if model_kwargs.pop(name, False):
+                found = short
+        if found is not None:
+            if data.get("quantization") is not None:
+                raise ValueError("quantization is set twice: as quantization and in model_kwargs; keep the first")
+            data["quantization"], data["model_kwargs"] = found, model_kwargs
+        if hasattr(data.get("quantization"), "to_diff_dict"):
+            data["quantization"] = data["quantization"].to_diff_dict()
+        return data
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        find_task(task)
+        return task
+
+    @field_validator("device")
+    @classmethod
+    def _device_as_torch_names_it(cls, device: str | int) -> str | int:
+        if isinstance(device, int):
+            if device < -1:
+                raise ValueError(f"device must be -1 for the CPU or an accelerator's number, but is {device} instead")
+            return "cpu" if device == -1 else device
+        if not _DEVICE.fullmatch(device):
+            raise ValueError(
+                f'device must be "auto", "cpu", "mps", "cuda", "cuda:N" or a number, but is {device!r} instead'
+            )
+        return device
+
+    @field_validator("model_kwargs", "parameters", "quantization")
+    @classmethod
+    def _plain_values(cls, value: Any) -> Any:
+        try:
+            json.dumps(value, sort_keys=True)
+        except TypeError as error:
+            raise ValueError(f"only values that JSON can write are taken here: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_parameters(self.task, self.parameters)
+        if "dtype" in self.model_kwargs or "torch_dtype" in self.model_kwargs:
+            raise ValueError("set the dtype as dtype=, not in model_kwargs")
+        if self.on_long == "window" and find_task(self.task).name != "text-classification":
+            raise ValueError(f'on_long="window" is for text-classification, not for {self.task!r}')
+        if self.device_map is not None and self.device != "auto":
+            raise ValueError("set device or device_map, not both: device_map places the model by itself")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that change exactly when results could.
+
+        A model that is named and not pinned can change behind its name: a run resolves the name to
+        a commit, or a folder to a hash of its files, and takes the fingerprint of that.
+        """
+        content = self.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
+        content["task"] = find_task(self.task).name
+        if self.on_long != "window":
+            del content["window_stride"]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+class BatchPolicy(BaseModel):
+    """How records are grouped for the forward pass; no setting here changes a result.
+
+    Attributes:
+        batch_size: Chunks a batch, at most; None leaves it to ``max_batch_tokens``.
+        max_batch_tokens: Padded tokens a batch, at most. "auto" measures which budget is fastest,
+            then remembers it for this model, device and dtype; with a ``batch_size`` it is unlimited.
+        lookahead_rows: Rows held to be sorted by length.
+        lookahead_bytes: Bytes of model inputs held, at most; fewer rows are then sorted.
+        preprocess_threads: Threads that prepare rows while the model runs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    batch_size: PositiveInt | None = None
+    max_batch_tokens: PositiveInt | Literal["auto"] = "auto"
+    lookahead_rows: PositiveInt = 512
+    lookahead_bytes: PositiveInt = 256 * 2**20
+    preprocess_threads: PositiveInt = 1
+
+    def halved(self, times: int) -> Self:
+        """The same policy with its limits halved ``times`` times, never under one."""
+        if times <= 0:
+            return self
+        update: dict[str, Any] = {"lookahead_bytes": max(1, self.lookahead_bytes >> times)}
+        if self.batch_size is not None:
+            update["batch_size"] = max(1, self.batch_size >> times)
+        if self.max_batch_tokens != "auto":
+            update["max_batch_tokens"] = max(1, self.max_batch_tokens >> times)
+        return self.model_copy(update=update)
+
+
+class FailurePolicy(BaseModel):
+    """How many records may end in quarantine before the run fails.
+
+    Attributes:
+        max_bad_rows: Bad records, at most; None for any number.
+        max_bad_fraction: Their share of all records, at most; None for any share.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_bad_rows: Annotated[int, Field(ge=0)] | None = None
+    max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+
+    def allows(self, bad_rows: int, rows: int) -> bool:
+        """Whether ``bad_rows`` of ``rows`` are within the policy."""
+        if self.max_bad_rows is not None and bad_rows > self.max_bad_rows:
+            return False
+        return self.max_bad_fraction is None or bad_rows <= self.max_bad_fraction * rows
+
+    def __str__(self) -> str:
+        limits = [f"{name}={value}" for name, value in self.model_dump().items() if value is not None]
+        return f"FailurePolicy({', '.join(limits)})"
