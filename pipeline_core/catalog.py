@@ -1,8 +1,10 @@
 """Every task: its aliases, the parameters it takes, and how its records may share a batch."""
 
+import ast
 import inspect
 import re
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -10,34 +12,6 @@ from typing import Any, Literal
 from pipeline_core.errors import UnknownParameterError, UnknownTaskError
 
 Batching = Literal["pad", "shape", "alone"]
-
-# Named in the bodies of transformers' `_sanitize_parameters(self, **kwargs)`, where no signature shows them.
-_UNSIGNED: Mapping[str, tuple[str, ...]] = {
-    "image-feature-extraction": ("timeout",),
-    "image-segmentation": ("threshold", "mask_threshold", "overlap_mask_area_threshold", "subtask", "timeout"),
-    "mask-generation": (
-        "crop_n_points_downscale_factor",
-        "crop_overlap_ratio",
-        "crops_n_layers",
-        "crops_nms_thresh",
-        "mask_threshold",
-        "max_hole_area",
-        "max_sprinkle_area",
-        "output_bboxes_mask",
-        "output_rle_mask",
-        "points_per_batch",
-        "points_per_crop",
-        "pred_iou_thresh",
-        "stability_score_offset",
-        "stability_score_thresh",
-        "timeout",
-    ),
-    "object-detection": ("threshold", "timeout"),
-    "zero-shot-audio-classification": ("candidate_labels", "hypothesis_template"),
-    "zero-shot-classification": ("candidate_labels", "hypothesis_template", "multi_label"),
-    "zero-shot-image-classification": ("candidate_labels", "hypothesis_template", "timeout"),
-    "zero-shot-object-detection": ("candidate_labels", "threshold", "top_k", "timeout"),
-}
 
 # Where padding is masked from the answer, so that unequal records may share a batch.
 _PADDED = frozenset(
@@ -98,7 +72,16 @@ def find_task(name: str) -> Task:
     canonical = PIPELINE_REGISTRY.task_aliases.get(name, name)
     if canonical not in PIPELINE_REGISTRY.supported_tasks:
         raise UnknownTaskError(name, task_names())
-    return _describe(canonical)
+    entry = PIPELINE_REGISTRY.supported_tasks[canonical]
+    parameters = _accepted_parameters(_pipeline_class(entry["impl"]))
+    return Task(
+        name=canonical,
+        modality=entry.get("type", "text"),
+        parameters=parameters,
+        default_model=_default_model(entry.get("default", {}).get("model")),
+        batching="pad" if canonical in _PADDED else "alone" if canonical in _ALONE else "shape",
+        truncates="truncation" in parameters and canonical in ("text-classification", "feature-extraction"),
+    )
 
 
 def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
@@ -114,22 +97,6 @@ def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
             raise UnknownParameterError(task, name, accepted)
 
 
-@cache
-def _describe(task: str) -> Task:
-    from transformers.pipelines import PIPELINE_REGISTRY
-
-    entry = PIPELINE_REGISTRY.supported_tasks[task]
-    parameters = _accepted_parameters(task, _pipeline_class(entry["impl"]))
-    return Task(
-        name=task,
-        modality=entry["type"],
-        parameters=parameters,
-        default_model=_default_model(entry.get("default", {}).get("model")),
-        batching="pad" if task in _PADDED else "alone" if task in _ALONE else "shape",
-        truncates="truncation" in parameters and task in ("text-classification", "feature-extraction"),
-    )
-
-
 def _pipeline_class(impl: str | type) -> type:
     from transformers import pipelines
 
@@ -139,18 +106,56 @@ def _pipeline_class(impl: str | type) -> type:
     return found
 
 
-def _accepted_parameters(task: str, pipeline_class: Any) -> frozenset[str]:
-    signature = inspect.signature(pipeline_class._sanitize_parameters)
-    named: set[str] = set(_UNSIGNED.get(task, ()))
-    for name, parameter in list(signature.parameters.items())[1:]:
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-            named.add(name)
-        elif name == "tokenizer_kwargs":
-            named |= _tokenizer_parameters()
+@cache
+def _accepted_parameters(pipeline_class: Any) -> frozenset[str]:
+    named: set[str] = set()
+    for function in _sanitizers(pipeline_class):
+        for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                named.add(name)
+            elif name == "tokenizer_kwargs":
+                named |= _tokenizer_parameters()
+            else:
+                named |= _names_read(function, name)
     if pipeline_class._pipeline_calls_generate:
         named |= _generation_parameters() - set(pipeline_class._non_generation_params)
         named |= {"generate_kwargs", "generation_config"}
     return frozenset(named)
+
+
+def _sanitizers(pipeline_class: type) -> Iterator[Callable[..., Any]]:
+    """The class' ``_sanitize_parameters``, and its bases' as far as each calls ``super()``."""
+    for class_ in pipeline_class.__mro__:
+        function = vars(class_).get("_sanitize_parameters")
+        if function is not None:
+            yield function
+            if "super" not in function.__code__.co_names:
+                return
+
+
+def _names_read(function: Callable[..., Any], mapping: str) -> set[str]:
+    """Keys that the function's source looks up in its argument ``**mapping``, which no signature shows."""
+
+    def is_mapping(node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and node.id == mapping
+
+    keys: list[ast.expr] = []
+    for node in ast.walk(ast.parse(_source(function))):
+        match node:
+            case ast.Compare(left=key, ops=[ast.In() | ast.NotIn()], comparators=[where]) if is_mapping(where):
+                keys.append(key)
+            case ast.Subscript(value=where, slice=key, ctx=ast.Load()) if is_mapping(where):
+                keys.append(key)
+            case ast.Call(func=ast.Attribute(value=where, attr="get" | "pop"), args=[key, *_]) if is_mapping(where):
+                keys.append(key)
+    return {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):  # typed at a prompt
+        return ""
 
 
 @cache

@@ -31,12 +31,16 @@ Errors that are not of this tree (a connection that broke, a host out of memory)
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class PipelineFlowsError(Exception):
-    """Root of the tree."""
+    """Root of the tree. Its errors cross process borders: a pickled one keeps its message and attributes."""
 
     retryable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class SpecError(PipelineFlowsError, ValueError):
@@ -111,13 +115,14 @@ class DatasetNotFoundError(SourceError):
 
 
 class SplitNotFoundError(SourceError):
-    """The dataset has no such split."""
+    """The dataset has no such split, or several and none is named."""
 
-    def __init__(self, dataset: str, split: str, available: Iterable[str]) -> None:
+    def __init__(self, dataset: str, split: str | None, available: Iterable[str]) -> None:
         self.dataset = dataset
         self.split = split
         self.available = sorted(available)
-        super().__init__(f"dataset {dataset!r} has no split {split!r}; it has {', '.join(self.available)}")
+        wrong = f"has no split {split!r}; it has" if split is not None else "has several splits: name one of"
+        super().__init__(f"dataset {dataset!r} {wrong} {', '.join(self.available)}")
 
 
 class ColumnNotFoundError(SourceError):
@@ -207,3 +212,10 @@ def is_retryable(error: BaseException) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return False
     return isinstance(error, OSError | MemoryError) or "OutOfMemory" in type(error).__name__
+
+
+def _rebuild(kind: type[PipelineFlowsError], args: tuple[Any, ...], state: dict[str, Any]) -> PipelineFlowsError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error

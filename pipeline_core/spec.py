@@ -1,8 +1,10 @@
 """What to run and how: the pipeline, its batches, and how many bad rows a run may have."""
 
 import hashlib
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,8 +20,14 @@ from pydantic import (
 from pipeline_core.catalog import check_parameters, find_task
 
 DEMO_MODEL = "demo:sentiment"
+QUANTIZATIONS: Mapping[str, Mapping[str, Any]] = {
+    "8bit": {"load_in_8bit": True},
+    "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+}
+"""What the short names stand for, as arguments of a ``BitsAndBytesConfig``."""
 
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+_DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 # Where a run takes place and who may load the model decide nothing about what comes out.
 _NOT_IN_FINGERPRINT = {"device", "device_map", "token"}
 
@@ -49,7 +57,10 @@ class PipelineSpec(BaseModel):
         window_stride: Tokens that neighbouring windows share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    # Pydantic prints the input of a spec that it refuses, and a token may be in it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, protected_namespaces=(), hide_input_in_errors=True
+    )
 
     task: str
     model: str | None = None
@@ -69,22 +80,31 @@ class PipelineSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _move_quantization_out_of_model_kwargs(cls, data: Any) -> Any:
+    def _known_fields(cls, data: Any) -> Any:
+        for name in data if isinstance(data, dict) else ():
+            if name not in cls.model_fields:
+                raise ValueError(f"field must be one of {', '.join(cls.model_fields)}, but is {name!r} instead")
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling_of_quantization(cls, data: Any) -> Any:
         """Accept the spellings of the pipeline guide: a config object, and load_in_8bit."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
-        model_kwargs = dict(data.get("model_kwargs") or {})
-        found = model_kwargs.pop("quantization_config", None)
-        for short, name in (("8bit", "load_in_8bit"), ("4bit", "load_in_4bit")):
-            if model_kwargs.pop(name, False):
-                found = short
-        if found is not None:
-            if data.get("quantization") is not None:
+        if isinstance(data.get("model_kwargs"), dict):
+            model_kwargs = dict(data["model_kwargs"])
+            found = [model_kwargs.pop("quantization_config", None)]
+            found += [name[-4:] if model_kwargs.pop(name, False) else None for name in ("load_in_8bit", "load_in_4bit")]
+            spellings = [value for value in (data.get("quantization"), *found) if value is not None]
+            if len(spellings) > 1:
                 raise ValueError("quantization is set twice: as quantization and in model_kwargs; keep the first")
-            data["quantization"], data["model_kwargs"] = found, model_kwargs
+            data["model_kwargs"], data["quantization"] = model_kwargs, next(iter(spellings), None)
         if hasattr(data.get("quantization"), "to_diff_dict"):
             data["quantization"] = data["quantization"].to_diff_dict()
+        if isinstance(data.get("quantization"), dict):
+            data["quantization"] = _canonical_quantization(data["quantization"])
         return data
 
     @field_validator("task")
@@ -102,18 +122,29 @@ class PipelineSpec(BaseModel):
             return "cpu" if device == -1 else device
         if not _DEVICE.fullmatch(device):
             raise ValueError(
-                f'device must be "auto", "cpu", "mps", "cuda", "cuda:N" or a number, but is {device!r} instead'
+                'device must be "auto", "cpu", "mps", "cuda", "cuda:N", "xpu", "xpu:N" or a number, '
+                f"but is {device!r} instead"
             )
         return device
+
+    @field_validator("device_map")
+    @classmethod
+    def _known_device_map(cls, device_map: str | dict[str, str | int] | None) -> str | dict[str, str | int] | None:
+        if isinstance(device_map, str) and device_map not in _DEVICE_MAPS:
+            raise ValueError(
+                f"device_map must be a map of modules to devices or one of {', '.join(_DEVICE_MAPS)}, "
+                f"but is {device_map!r} instead"
+            )
+        return device_map
 
     @field_validator("model_kwargs", "parameters", "quantization")
     @classmethod
     def _plain_values(cls, value: Any) -> Any:
+        """The value as JSON gives it back, so that a spec equals its own dump."""
         try:
-            json.dumps(value, sort_keys=True)
-        except TypeError as error:
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError) as error:
             raise ValueError(f"only values that JSON can write are taken here: {error}") from None
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,8 +221,24 @@ class FailurePolicy(BaseModel):
         """Whether ``bad_rows`` of ``rows`` are within the policy."""
         if self.max_bad_rows is not None and bad_rows > self.max_bad_rows:
             return False
-        return self.max_bad_fraction is None or bad_rows <= self.max_bad_fraction * rows
+        # A quotient is rounded as the literal was; 0.29 * 100 is less than 29.
+        return self.max_bad_fraction is None or bad_rows / max(1, rows) <= self.max_bad_fraction
 
     def __str__(self) -> str:
         limits = [f"{name}={value}" for name, value in self.model_dump().items() if value is not None]
         return f"FailurePolicy({', '.join(limits)})"
+
+
+def _canonical_quantization(arguments: dict[str, Any]) -> dict[str, Any] | str:
+    """The arguments of a ``BitsAndBytesConfig`` that decide something, or the short name of what they come to."""
+    from transformers import BitsAndBytesConfig
+
+    accepted = [name for name in inspect.signature(BitsAndBytesConfig).parameters if name != "kwargs"]
+    derived = ("quant_method", "_load_in_8bit", "_load_in_4bit")
+    known = {name: value for name, value in arguments.items() if name not in derived and value is not False}
+    for name in known:
+        if name not in accepted:
+            raise ValueError(f"quantization must have the arguments {', '.join(accepted)}, but has {name!r} instead")
+    if ("load_in_8bit" in known) == ("load_in_4bit" in known):
+        raise ValueError("quantization must have either load_in_8bit or load_in_4bit")
+    return next((short for short, meant in QUANTIZATIONS.items() if known == meant), known)

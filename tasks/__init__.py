@@ -1,0 +1,1 @@
+"""What Prefect sees and retries: a task is a shard, never a row."""

@@ -1,0 +1,207 @@
+"""The command ``pipeline-flows``: run, classify, preview, tasks, doctor, report.
+
+Exit codes: 0 done, 1 failed, 2 asked for something that can't be run as written, 3 more bad rows than
+allowed, 4 the output folder is another run's or another plan's, 130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from flows.options import BatchOptions, FailureOptions, PipelineOptions, RowOptions, RunOptions
+from pipeline_core.errors import (
+    FailureBudgetExceededError,
+    LoadError,
+    OutputError,
+    PipelineFlowsError,
+    SourceError,
+    SpecError,
+)
+from pipeline_core.sources import DatasetRef
+from pipeline_core.spec import PipelineSpec
+
+DONE, FAILED, WRONG, TOO_MANY_BAD_ROWS, OUTPUT_TAKEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+app = App(
+    name="pipeline-flows",
+    help="Hugging Face pipelines over datasets, as Prefect runs that resume.",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+
+Dataset = Annotated[str, Parameter(help="A file, folder, glob, URL, Hub dataset, or demo:reviews.")]
+Output = Annotated[str, Parameter(help="The folder to write to, or its URL.")]
+
+
+@app.command
+def run(
+    task: str,
+    *,
+    dataset: Dataset,
+    output: Output,
+    rows: RowOptions | None = None,
+    pipeline: PipelineOptions | None = None,
+    batch: BatchOptions | None = None,
+    failures: FailureOptions | None = None,
+    options: RunOptions | None = None,
+) -> None:
+    """Run any pipeline TASK over a dataset. The same command again resumes a run that was stopped."""
+    spec = (pipeline or PipelineOptions()).spec(task)
+    _run("batch-inference", output, (rows or RowOptions()).of(dataset), spec, batch, failures, options)
+
+
+@app.command
+def classify(
+    dataset: str,
+    *,
+    output: Output,
+    label_column: Annotated[str | None, Parameter(help="The column of the actual labels, to compare with.")] = None,
+    rows: RowOptions | None = None,
+    pipeline: PipelineOptions | None = None,
+    batch: BatchOptions | None = None,
+    failures: FailureOptions | None = None,
+    options: RunOptions | None = None,
+) -> None:
+    """Classify the texts of DATASET: a file, a folder, a URL, a Hub dataset or demo:reviews."""
+    spec = (pipeline or PipelineOptions()).spec("text-classification", default_model="demo:sentiment")
+    chosen = (rows or RowOptions()).of(dataset)
+    _run("imdb-classification", output, chosen, spec, batch, failures, options, label_column=label_column)
+
+
+@app.command
+def preview(
+    task: str,
+    *,
+    dataset: Dataset,
+    first: Annotated[int, Parameter(help="Rows to try.")] = 20,
+    rows: RowOptions | None = None,
+    pipeline: PipelineOptions | None = None,
+    batch: BatchOptions | None = None,
+) -> None:
+    """Try a pipeline on a few rows: their predictions, what is cut off, the rate, the time for all."""
+    from flows.preview import show_preview
+
+    spec = (pipeline or PipelineOptions()).spec(task)
+    show_preview(spec, (rows or RowOptions()).of(dataset), (batch or BatchOptions()).policy(), first)
+
+
+@app.command
+def tasks(task: str | None = None) -> None:
+    """List the pipeline tasks, or say what TASK takes."""
+    from flows.inspection import show_task, show_tasks
+
+    if task is None:
+        show_tasks()
+    else:
+        show_task(task)
+
+
+@app.command
+def doctor() -> None:
+    """Say what this machine has: versions, devices, dtypes, memory, optional packages."""
+    from flows.inspection import show_machine
+
+    show_machine()
+
+
+@app.command
+def report(output: str) -> None:
+    """Print what the run in the folder OUTPUT did, or how far it is."""
+    from flows.inspection import show_report
+
+    show_report(output)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    _quiet_libraries(debug)
+    sys.exit(_exit_code(lambda: app(given, exit_on_error=False, print_error=False), debug))
+
+
+def _exit_code(command: Callable[[], object], debug: bool) -> int:
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one was", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_message(error)}", file=sys.stderr)
+        return _code_of(error)
+    return DONE
+
+
+def _code_of(error: Exception) -> int:
+    if isinstance(error, FailureBudgetExceededError):
+        return TOO_MANY_BAD_ROWS
+    if isinstance(error, OutputError):
+        return OUTPUT_TAKEN
+    if isinstance(error, SpecError | SourceError | LoadError | ValidationError | CycloptsError):
+        return WRONG
+    return FAILED
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        problems = []
+        for problem in error.errors():
+            place = ".".join(map(str, problem["loc"]))
+            text = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{place}: {text}" if place and place not in text else text)
+        return "; ".join(problems)
+    if isinstance(error, PipelineFlowsError | CycloptsError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _run(
+    flow: str,
+    output: str,
+    dataset: DatasetRef,
+    spec: PipelineSpec,
+    batch: BatchOptions | None,
+    failures: FailureOptions | None,
+    options: RunOptions | None,
+    **more: object,
+) -> None:
+    from flows.running import run_flow
+
+    options = options or RunOptions()
+    run_flow(
+        flow,
+        dataset=dataset,
+        output={"path": output, "replace": options.replace},
+        spec=spec,
+        batch=(batch or BatchOptions()).policy(),
+        failures=(failures or FailureOptions()).policy(),
+        rows_per_shard=options.rows_per_shard,
+        shards_at_once=options.shards_at_once,
+        **more,
+    )
+
+
+def _quiet_libraries(debug: bool) -> None:
+    """Keep other libraries' bars and logs off the terminal; Prefect's still reach its server."""
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    if not debug:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+if __name__ == "__main__":
+    main()

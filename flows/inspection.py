@@ -1,0 +1,106 @@
+"""What can be looked at without a run: the tasks, this machine, an output folder."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline_core.sink import OutputFolder
+
+_NEEDED = ("pipeline-flows", "torch", "transformers", "accelerate", "bitsandbytes", "datasets", "prefect", "pyarrow")
+_OPTIONAL = {
+    "PIL": ("images", "'pipeline-flows[vision]'"),
+    "soundfile": ("audio files", "'pipeline-flows[audio]'"),
+    "av": ("compressed audio and video", "'pipeline-flows[audio]'"),
+    "soxr": ("resampling of audio", "'pipeline-flows[audio]'"),
+    "sentencepiece": ("some tokenizers", "sentencepiece"),
+    "prefect_dask": ("shards on Dask", "'pipeline-flows[dask]'"),
+    "prefect_ray": ("shards on Ray", "'pipeline-flows[ray]'"),
+    "s3fs": ("s3:// paths", "'pipeline-flows[s3]'"),
+    "gcsfs": ("gs:// paths", "'pipeline-flows[gcs]'"),
+}
+
+
+def show_tasks() -> None:
+    """Print every task and what it works on."""
+    from pipeline_core.catalog import find_task, task_names
+
+    table = Table("task", "works on", "default model")
+    for name in task_names():
+        task = find_task(name)
+        alias = f" = {task.name}" if task.name != name else ""
+        table.add_row(name + alias, task.modality, task.default_model or "")
+    Console().print(table)
+
+
+def show_task(name: str) -> None:
+    """Print what one task takes.
+
+    Raises:
+        UnknownTaskError: No task has this name.
+    """
+    from pipeline_core.catalog import find_task
+
+    task = find_task(name)
+    batched = {"pad": "in one batch, padded", "shape": "in one batch where equally large", "alone": "one at a time"}
+    console = Console()
+    console.print(f"[bold]{task.name}[/bold], works on {task.modality}; default model {task.default_model or 'none'}")
+    console.print(f"records are run {batched[task.batching]}")
+    console.print(escape(f"parameters: {', '.join(sorted(task.parameters)) or 'none'}"), soft_wrap=True)
+    console.print(
+        escape(f"for example: pipeline-flows run {task.name} --model MODEL --dataset DATA --output OUT"), soft_wrap=True
+    )
+
+
+def show_machine() -> None:
+    """Print versions, devices with their memory and fastest dtype, and which optional packages are there."""
+    from pipeline_core.devices import available_devices, device_name, fastest_dtype, memory_bytes, resolve_device
+    from pipeline_core.tuning import cache_folder
+
+    console = Console()
+    table = Table("what", "here")
+    table.add_row("Python", f"{sys.version.split()[0]} on {platform.platform()}")
+    for name in _NEEDED:
+        table.add_row(name, _version(name))
+    for name in available_devices():
+        device = resolve_device(name)
+        free, total = memory_bytes(device)
+        dtype = str(fastest_dtype(device)).removeprefix("torch.")
+        text = f"{device_name(device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, fastest dtype {dtype}"
+        table.add_row(f"device {name}", text)
+    for module, (use, package) in _OPTIONAL.items():
+        table.add_row(use, "yes" if find_spec(module) else escape(f"no: pip install {package}"))
+    table.add_row("cache folder", str(cache_folder()))
+    console.print(table)
+
+
+def show_report(output: str) -> None:
+    """Print a finished run's report, or how far an unfinished one is.
+
+    Raises:
+        OutputError: The folder is no run's output.
+    """
+    from pipeline_core.report import markdown_report, rerun_command
+
+    folder = OutputFolder(output)
+    plan = folder.require_plan()
+    summary = folder.read_summary()
+    if summary is not None:
+        print(markdown_report(plan, summary))
+        return
+    manifests = folder.manifests(plan)
+    rows = sum(manifest.rows for manifest in manifests)
+    bad = sum(manifest.quarantined for manifest in manifests)
+    print(f"unfinished: {len(manifests)} of {len(plan.shards)} shards, {rows:,} rows answered, {bad:,} quarantined")
+    print(f"go on with: {rerun_command(plan, output)}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

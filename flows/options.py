@@ -1,0 +1,186 @@
+"""The command's options, group by group, and the settings that they make."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from pipeline_core.errors import SpecError
+from pipeline_core.sources import DatasetRef
+from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+
+_ROWS = Group("Rows", sort_key=1)
+_PIPELINE = Group("Pipeline", sort_key=2)
+_BATCHES = Group("Batches", sort_key=3)
+_RUN = Group("Run", sort_key=4)
+
+
+def _option(group: Group, text: str, name: str | None = None) -> Parameter:
+    return Parameter(group=group, help=text, name=name, negative=())
+
+
+@Parameter(name="*")
+@dataclass
+class RowOptions:
+    """Which rows to take."""
+
+    column: Annotated[
+        list[str], _option(_ROWS, "The input's column, or INPUT=COLUMN for pipelines with several inputs.")
+    ] = field(default_factory=list)
+    id_column: Annotated[str | None, _option(_ROWS, "The column that names the rows.")] = None
+    keep_column: Annotated[
+        list[str], _option(_ROWS, "A column to carry to the output; all of plain values unless given.")
+    ] = field(default_factory=list)
+    where: Annotated[list[str], _option(_ROWS, "A condition that rows meet, such as 'stars >= 4'.")] = field(
+        default_factory=list
+    )
+    limit: Annotated[int | None, _option(_ROWS, "Rows to take, at most.")] = None
+    split: Annotated[str | None, _option(_ROWS, "A split of the dataset.")] = None
+    name: Annotated[str | None, _option(_ROWS, "A configuration of a Hub dataset.")] = None
+    dataset_revision: Annotated[str | None, _option(_ROWS, "A revision of a Hub dataset.")] = None
+    streaming: Annotated[bool, _option(_ROWS, "Read a Hub dataset over the network as it is needed.")] = False
+    format: Annotated[
+        Literal["parquet", "csv", "jsonl", "arrow", "text"] | None, _option(_ROWS, "The files' format.")
+    ] = None
+
+    def of(self, dataset: str) -> DatasetRef:
+        """These rows of ``dataset``.
+
+        Raises:
+            ValidationError: An option has a value that is not accepted.
+        """
+        return DatasetRef(
+            path=dataset,
+            name=self.name,
+            split=self.split,
+            revision=self.dataset_revision,
+            streaming=self.streaming,
+            format=self.format,
+            column=_columns(self.column),
+            id_column=self.id_column,
+            keep_columns=self.keep_column or None,
+            limit=self.limit,
+            where=self.where,  # type: ignore[arg-type]  # the model parses text
+        )
+
+
+@Parameter(name="*")
+@dataclass
+class PipelineOptions:
+    """Which pipeline to run."""
+
+    model: Annotated[str | None, _option(_PIPELINE, "A Hub model, a folder, or demo:sentiment.")] = None
+    revision: Annotated[str | None, _option(_PIPELINE, "A branch, tag or commit of the model.")] = None
+    tokenizer: Annotated[str | None, _option(_PIPELINE, "Another tokenizer than the model's.")] = None
+    device: Annotated[str, _option(_PIPELINE, "auto, cpu, cuda, cuda:1, mps, or an accelerator's number.")] = "auto"
+    device_map: Annotated[str | None, _option(_PIPELINE, "auto: spread the model over all devices.")] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16", "fastest"], _option(_PIPELINE, "Precision of the weights.")
+    ] = "auto"
+    quantization: Annotated[Literal["8bit", "4bit"] | None, _option(_PIPELINE, "Quantize with bitsandbytes.")] = None
+    attn_implementation: Annotated[str | None, _option(_PIPELINE, "sdpa, eager, flash_attention_2, ...")] = None
+    trust_remote_code: Annotated[bool, _option(_PIPELINE, "Run code from the model's repository.")] = False
+    parameter: Annotated[
+        list[str], _option(_PIPELINE, "NAME=VALUE of the pipeline's call, the value as JSON or plain text.")
+    ] = field(default_factory=list)
+    on_long: Annotated[
+        Literal["truncate", "error", "window"], _option(_PIPELINE, "Text that is too long is cut, refused or windowed.")
+    ] = "truncate"
+
+    def spec(self, task: str, default_model: str | None = None) -> PipelineSpec:
+        """The pipeline of ``task``.
+
+        Raises:
+            ValidationError: An option has a value that is not accepted.
+        """
+        return PipelineSpec(
+            task=task,
+            model=self.model or default_model,
+            revision=self.revision,
+            tokenizer=self.tokenizer,
+            device=int(self.device) if self.device.lstrip("-").isdigit() else self.device,
+            device_map=self.device_map,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            attn_implementation=self.attn_implementation,
+            trust_remote_code=self.trust_remote_code,
+            parameters=dict(map(_parameter, self.parameter)),
+            on_long=self.on_long,
+        )
+
+
+@Parameter(name="*")
+@dataclass
+class BatchOptions:
+    """How rows are grouped; no option changes a result."""
+
+    batch_size: Annotated[int | None, _option(_BATCHES, "Rows a batch, at most.")] = None
+    max_batch_tokens: Annotated[int | None, _option(_BATCHES, "Tokens a batch, at most; measured unless given.")] = None
+    lookahead_rows: Annotated[int, _option(_BATCHES, "Rows to sort by length before they are batched.")] = 512
+
+    def policy(self) -> BatchPolicy:
+        """The batches.
+
+        Raises:
+            ValidationError: An option has a value that is not accepted.
+        """
+        return BatchPolicy(
+            batch_size=self.batch_size,
+            max_batch_tokens="auto" if self.max_batch_tokens is None else self.max_batch_tokens,
+            lookahead_rows=self.lookahead_rows,
+        )
+
+
+@Parameter(name="*")
+@dataclass
+class FailureOptions:
+    """How many rows may fail."""
+
+    max_bad_rows: Annotated[int | None, _option(_RUN, "Rows that may end in quarantine, at most.")] = None
+    max_bad_fraction: Annotated[
+        float | None, _option(_RUN, "Their share of all rows, at most; 0.1 unless max-bad-rows is given.")
+    ] = None
+
+    def policy(self) -> FailurePolicy:
+        """The failure policy.
+
+        Raises:
+            ValidationError: An option has a value that is not accepted.
+        """
+        fraction = self.max_bad_fraction
+        if fraction is None and self.max_bad_rows is None:
+            fraction = 0.1
+        return FailurePolicy(max_bad_rows=self.max_bad_rows, max_bad_fraction=fraction)
+
+
+@Parameter(name="*")
+@dataclass
+class RunOptions:
+    """How the run goes about it."""
+
+    replace: Annotated[bool, _option(_RUN, "Delete the output of another plan that is in the folder.")] = False
+    rows_per_shard: Annotated[int | None, _option(_RUN, "Rows that are committed together.")] = None
+    shards_at_once: Annotated[int, _option(_RUN, "Shards in flight; on one device they take turns.")] = 1
+
+
+def _columns(given: list[str]) -> str | dict[str, str] | None:
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    pairs = [entry.split("=", 1) for entry in given]
+    wrong = [entry for entry, pair in zip(given, pairs, strict=True) if len(pair) != 2]
+    if wrong:
+        raise SpecError(f"--column must be one column, or INPUT=COLUMN several times, but is {wrong[0]!r} among others")
+    return dict(pairs)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SpecError(f"--parameter must be NAME=VALUE, but is {text!r} instead")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

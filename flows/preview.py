@@ -1,0 +1,62 @@
+"""A few rows through a pipeline, before all of them: predictions, what is cut off, rate, estimated time."""
+
+import time
+from itertools import islice
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline_core.inference import Inference
+from pipeline_core.loading import load_pipeline
+from pipeline_core.records import Prediction, Record
+from pipeline_core.sources import DatasetRef, open_dataset
+from pipeline_core.spec import BatchPolicy, PipelineSpec
+from tasks.progress import duration
+
+_SHOWN_CHARACTERS = 70
+
+
+def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, rows: int) -> None:
+    """Print the first rows' predictions and what the whole dataset would take.
+
+    Raises:
+        LoadError: The pipeline can't be loaded here.
+        SourceError: The dataset can't be read as described.
+    """
+    opened = open_dataset(dataset, spec.task)
+    load_pipeline(spec)
+    started = time.perf_counter()
+    tried = list(Inference(spec, islice(opened.records(), rows), batch))
+    seconds = time.perf_counter() - started
+
+    table = Table("id", "input", "prediction", "tokens", title=f"{spec.task} over {dataset.path}")
+    for record, prediction in tried:
+        cut = " (cut)" if prediction.truncated else ""
+        table.add_row(prediction.record_id, _short(record), _answer(prediction), f"{prediction.tokens}{cut}")
+    console = Console()
+    console.print(table)
+    if not tried:
+        console.print("the dataset has no rows")
+        return
+    bad = sum(prediction.error is not None for _, prediction in tried)
+    cut_off = sum(prediction.truncated for _, prediction in tried)
+    rate = len(tried) / seconds
+    console.print(
+        f"{len(tried)} rows in {seconds:.1f} s: {rate:,.1f} rows/s, {cut_off} with text cut off, {bad} failed; "
+        f"all {opened.rows:,} rows take about {duration(opened.rows / rate)}, or less in larger batches"
+    )
+
+
+def _short(record: Record) -> str:
+    text = " ".join(str(record.inputs).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _answer(prediction: Prediction) -> str:
+    if prediction.error is not None:
+        return f"! {prediction.error}"
+    output = prediction.output
+    if isinstance(output, dict) and output.keys() == {"label", "score"}:
+        return f"{output['label']} {output['score']:.3f}"
+    text = " ".join(str(output).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,312 @@
+"""The output folder of a run: every row of the dataset in it exactly once, however often the run was stopped.
+
+    OUTPUT/
+      _plan.json                     the plan; the folder takes no shard of another one
+      part-00000-of-00040.parquet    id, kept columns, prediction columns
+      _quarantine/part-00000.parquet rows without an answer, and why; only for shards that have some
+      _manifests/00000.json          what a shard's files are, to the byte; written last
+      _run.json                      the summary; there once every shard is
+      _lease.json                    who writes now
+      .huggingface.yaml              tells datasets.load_dataset which files are the data
+
+``datasets.load_dataset(OUTPUT)``, ``pandas.read_parquet(OUTPUT)`` and DuckDB's ``FROM 'OUTPUT/*.parquet'`` read
+the part files and nothing else. An empty dataset gives one part file without rows; datasets has no tables
+without rows and says 'Instruction "train" corresponds to no data!' there.
+
+Object stores: a file is put whole, but a rename is a copy and a deletion and nothing excludes other writers, so
+a run that was taken over in the middle of a commit may still finish it. The manifest then does not fit the
+files, and the shard is done again; it is never taken for done.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from pipeline_core.errors import OutputError, OutputMismatchError
+from pipeline_core.lease import LEASE_FILE, Lease, check_lease, claim_lease
+from pipeline_core.manifest import OutputRef, RunSummary, ShardManifest
+from pipeline_core.shards import RunPlan, Shard
+from pipeline_core.storage import TEMPORARY, Storage
+from pipeline_core.writer import (
+    MANIFESTS,
+    PLAN_FILE,
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    RUN_FILE,
+    ShardWriter,
+    manifest_file,
+    quarantine_file,
+)
+
+__all__ = ["OutputFolder", "OutputRef", "RunSummary", "ShardManifest", "ShardWriter"]
+
+_DATASETS_FILE = ".huggingface.yaml"
+_DATASETS_CONFIG = b'configs:\n- config_name: default\n  data_files: "part-*.parquet"\n'
+_OURS = re.compile(
+    rf"part-\d{{5,}}-of-\d{{5,}}\.parquet|{MANIFESTS}\d{{5,}}\.json|{QUARANTINE}part-\d{{5,}}\.parquet"
+    rf"|{re.escape(RUN_FILE)}|{re.escape(_DATASETS_FILE)}"
+)
+_NAMED_FILES = 5
+
+
+class OutputFolder:
+    """A folder that one run writes.
+
+    A run claims the folder, adopts its plan, writes the shards in whatever threads and processes, and commits::
+
+        folder = OutputFolder("predictions")
+        with folder.claim() as lease:
+            folder.adopt(plan, lease.owner)
+            for shard in plan.shards:
+                if folder.committed(shard, plan) is None:
+                    with folder.shard_writer(shard, plan, lease.owner) as writer:
+                        ...
+                        writer.commit(figures)
+            folder.commit_run(plan, lease.owner)
+
+    Whoever writes shards elsewhere makes an ``OutputFolder`` of the same ref and is handed ``lease.owner``.
+    Without an owner anyone may write while nobody holds the folder.
+    """
+
+    def __init__(self, ref: OutputRef | str | os.PathLike[str]) -> None:
+        self.ref = OutputRef.model_validate(ref)
+        self._storage = Storage(self.ref.path)
+
+    def claim(self, wait_s: float = 0.0, ttl_s: float = 60.0, heartbeat_s: float = 5.0) -> Lease:
+        """Hold the folder for this run, as ``claim_lease`` does; it is made if it isn't there.
+
+        Raises:
+            OutputInUseError: Another run that is alive holds it.
+        """
+        self._storage.make()
+        return claim_lease(self._storage, wait_s, ttl_s, heartbeat_s)
+
+    def adopt(self, plan: RunPlan, owner: str | None = None) -> None:
+        """Make this the folder of ``plan``, and delete what stopped attempts left.
+
+        Raises:
+            OutputMismatchError: It holds the output of another plan and ``replace`` is not set, or files that are
+                not a run's. ``replace`` deletes a run's own files only, and refuses where foreign parquet
+                files would be read together with the output.
+            LeaseLostError: Another run took the folder over.
+        """
+        self._storage.make()
+        with self._storage.exclusive():
+            check_lease(self._storage, owner)
+            names = self._storage.names()
+            found = self._storage.read(PLAN_FILE)
+            foreign = _foreign(names, planned=found is not None)
+            self._refuse_foreign(foreign, planned=found is not None)
+            old = _parse_plan(found)
+            if old is None or old.fingerprint != plan.fingerprint:
+                ours = [] if found is None else [name for name in names if _OURS.fullmatch(name)]
+                if not self.ref.replace:
+                    self._refuse_other(old, plan, ours)
+                # Manifests go first and the old plan stays to the end: stopped in between, the folder still
+                # says whose the rest is.
+                for name in sorted(ours, key=lambda name: (not name.startswith(("_run", MANIFESTS)), name)):
+                    self._storage.remove(name)
+                self._storage.write(PLAN_FILE, plan.model_dump_json(indent=2).encode() + b"\n")
+            if self._storage.read(_DATASETS_FILE) != _DATASETS_CONFIG:
+                self._storage.write(_DATASETS_FILE, _DATASETS_CONFIG)
+            # Another name on a temporary file is that of a run that is over; one's own may be a shard being written.
+            for name in names:
+                if name.startswith(TEMPORARY) and (owner is None or not name.startswith(TEMPORARY + owner[:8])):
+                    self._storage.remove(name)
+
+    def read_plan(self) -> RunPlan | None:
+        """The plan whose output this is; None if there is none that can be read."""
+        return _parse_plan(self._storage.read(PLAN_FILE))
+
+    def require_plan(self) -> RunPlan:
+        """The plan whose output this is.
+
+        Raises:
+            OutputError: There is none that can be read.
+        """
+        plan = self.read_plan()
+        if plan is None:
+            raise OutputError(f"{self.ref.path!r} is not the output of a run: it has no {PLAN_FILE} that can be read")
+        return plan
+
+    def committed(self, shard: Shard, plan: RunPlan) -> ShardManifest | None:
+        """The shard's manifest if its files are there as it says, to the byte; else None: it must be done again."""
+        manifest = self._manifest(shard, plan.fingerprint)
+        if manifest is None or self._storage.digest(shard.file) != (manifest.sha256, manifest.size_bytes):
+            return None
+        if manifest.quarantine_sha256 is not None:
+            quarantine = self._storage.digest(quarantine_file(shard))
+            if quarantine is None or quarantine[0] != manifest.quarantine_sha256:
+                return None
+        return manifest
+
+    def shard_writer(self, shard: Shard, plan: RunPlan, owner: str | None = None) -> ShardWriter:
+        """A context in which the shard is written, and with ``commit`` made done.
+
+        Args:
+            shard: The shard; if it was done, its manifest counts until ``commit`` replaces it.
+            plan: The plan that the folder adopted.
+            owner: The lease under which it is written.
+        """
+        return ShardWriter(self._storage, shard, plan, owner)
+
+    def manifests(self, plan: RunPlan) -> list[ShardManifest]:
+        """Manifests of the shards that are done, in order; their files are taken at their word."""
+        fingerprint = plan.fingerprint
+        found = (self._manifest(shard, fingerprint) for shard in plan.shards)
+        return [manifest for manifest in found if manifest is not None]
+
+    def bad_rows(self, plan: RunPlan) -> int:
+        """Rows without an answer in the shards that are done."""
+        return sum(manifest.quarantined for manifest in self.manifests(plan))
+
+    def commit_run(self, plan: RunPlan, owner: str | None = None, started_at: datetime | None = None) -> RunSummary:
+        """Make sure that every shard is there to the byte, and say so in ``_run.json``.
+
+        Raises:
+            OutputError: Some are not; they are named.
+            LeaseLostError: Another run took the folder over.
+            OutputMismatchError: The folder is another plan's.
+        """
+        manifests = {shard: self.committed(shard, plan) for shard in plan.shards}
+        missing = [shard.name for shard, manifest in manifests.items() if manifest is None]
+        if missing:
+            raise OutputError(
+                f"{len(missing)} of {len(plan.shards)} shards are not in {self.ref.path!r}: {_some(missing)}; "
+                "run the same plan again to do them"
+            )
+        verified = [manifest for manifest in manifests.values() if manifest is not None]
+        with self._storage.exclusive():
+            check_lease(self._storage, owner)
+            found = self.read_plan()
+            if found is None or found.fingerprint != plan.fingerprint:
+                raise OutputMismatchError(f"output {self.ref.path!r} does not hold this plan; adopt it first")
+            if self.manifests(plan) != verified:
+                raise OutputError(f"a shard of {self.ref.path!r} was written while the run was committed; commit again")
+            self._sweep(plan, verified)
+            summary = self.read_summary()
+            if summary is not None and summary.plan_fingerprint == plan.fingerprint:
+                return summary
+            summary = RunSummary.of(self.ref.path, plan, verified, started_at)
+            self._storage.write(RUN_FILE, summary.model_dump_json(indent=2).encode() + b"\n")
+        return summary
+
+    def read_summary(self) -> RunSummary | None:
+        """What the run did; None unless it was committed and no shard was written since."""
+        content = self._storage.read(RUN_FILE)
+        try:
+            return None if content is None else RunSummary.model_validate_json(content)
+        except ValueError:
+            return None
+
+    def table(self) -> pa.Table:
+        """All answered rows of the shards that are done, in the dataset's order.
+
+        Raises:
+            OutputError: The folder has no plan.
+        """
+        return pa.Table.from_batches(self.batches(), self.require_plan().schema)
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The same rows some thousands at a time, of all columns or the ones named.
+
+        Raises:
+            OutputError: The folder has no plan.
+        """
+        plan = self.require_plan()
+        paths = [self._storage.path(manifest.file) for manifest in self.manifests(plan)]
+        if paths:
+            source = pyarrow.dataset.dataset(
+                paths, schema=plan.schema, filesystem=self._storage.filesystem, format="parquet"
+            )
+            yield from source.to_batches(columns=columns)
+
+    def quarantine(self) -> pa.Table:
+        """All rows without an answer of the shards that are done: id, input_reference, stage, error_class, message.
+
+        Raises:
+            OutputError: The folder has no plan.
+        """
+        plan = self.require_plan()
+        tables = [QUARANTINE_SCHEMA.empty_table()]
+        for manifest in self.manifests(plan):
+            content = self._storage.read(quarantine_file(plan.shards[manifest.index])) if manifest.quarantined else None
+            if content is not None:
+                tables.append(pq.ParquetFile(pa.BufferReader(content)).read())
+        return pa.concat_tables(tables)
+
+    def _manifest(self, shard: Shard, plan_fingerprint: str) -> ShardManifest | None:
+        content = self._storage.read(manifest_file(shard))
+        try:
+            manifest = None if content is None else ShardManifest.model_validate_json(content)
+        except ValueError:
+            return None
+        return manifest if manifest is not None and manifest.is_of(shard, plan_fingerprint) else None
+
+    def _refuse_foreign(self, foreign: list[str], planned: bool) -> None:
+        mixed = [name for name in foreign if _is_read_as_data(name)]
+        if mixed:
+            raise OutputMismatchError(
+                f"output {self.ref.path!r} holds {_some(mixed)}, not of a run of this package, which would be read as "
+                "part of the output; name another folder, or move them away"
+            )
+        if foreign and not planned and not self.ref.replace:
+            raise OutputMismatchError(
+                f"output {self.ref.path!r} holds files that are not of a run: {_some(foreign)}; "
+                "name an empty folder, or set replace to write next to them"
+            )
+
+    def _refuse_other(self, old: RunPlan | None, plan: RunPlan, ours: list[str]) -> None:
+        if old is not None:
+            raise OutputMismatchError(
+                f"output {self.ref.path!r} holds the output of another plan: {'; '.join(plan.differences(old))}; "
+                "name another folder, or set replace to delete what is there"
+            )
+        if any(name != _DATASETS_FILE for name in ours):
+            raise OutputMismatchError(
+                f"the {PLAN_FILE} of output {self.ref.path!r} can't be read, though shards are there; "
+                "set replace to delete them, or name another folder"
+            )
+
+    def _sweep(self, plan: RunPlan, verified: list[ShardManifest]) -> None:
+        wanted = {_DATASETS_FILE, RUN_FILE, *plan.parts, *map(manifest_file, plan.shards)}
+        wanted |= {quarantine_file(plan.shards[manifest.index]) for manifest in verified if manifest.quarantined}
+        for name in self._storage.names():
+            if name.startswith(TEMPORARY) or (_OURS.fullmatch(name) and name not in wanted):
+                self._storage.remove(name)
+        if not plan.shards:
+            empty = pa.BufferOutputStream()
+            pq.ParquetWriter(empty, plan.schema, compression="zstd").close()
+            self._storage.write(plan.parts[0], empty.getvalue().to_pybytes())
+
+
+def _parse_plan(content: bytes | None) -> RunPlan | None:
+    try:
+        return None if content is None else RunPlan.model_validate_json(content)
+    except ValueError:
+        return None
+
+
+def _foreign(names: list[str], planned: bool) -> list[str]:
+    # Every run's plan is written before and deleted after its files, so without one nothing is a run's.
+    return [
+        name
+        for name in names
+        if name not in (PLAN_FILE, LEASE_FILE)
+        and not name.startswith(TEMPORARY)
+        and not (planned and _OURS.fullmatch(name))
+    ]
+
+
+def _is_read_as_data(name: str) -> bool:
+    return name.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED_FILES} more" if len(names) > _NAMED_FILES else ""
+    return ", ".join(names[:_NAMED_FILES]) + more

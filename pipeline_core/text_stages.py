@@ -1,0 +1,198 @@
+"""Text classification in whole slices: tokenized at once, padded from plain ids, answered batch by batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline_core.catalog import Batching
+from pipeline_core.errors import InputTooLongError, InvalidInputError
+from pipeline_core.records import Chunk, Record, RowError
+from pipeline_core.spec import PipelineSpec
+from pipeline_core.stages import ForwardPass, PipelineClones, forward_pass, guarded, row_error
+
+_TOKENIZER_SETTINGS = {"truncation", "max_length", "add_special_tokens"}
+
+
+def suits_text_stages(pipeline: Any) -> bool:
+    """Whether ``TextStages`` give what this pipeline gives: its stages and tokenizer are transformers' own."""
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers.pipelines.text_classification import TextClassificationPipeline
+
+    tokenizer = pipeline.tokenizer
+    kind = type(tokenizer)
+    return (
+        isinstance(pipeline, TextClassificationPipeline)
+        and all(
+            getattr(type(pipeline), stage) is getattr(TextClassificationPipeline, stage)
+            for stage in ("preprocess", "_forward", "postprocess")
+        )
+        and isinstance(tokenizer, PreTrainedTokenizerFast)
+        and kind.__call__ is PreTrainedTokenizerBase.__call__
+        and kind._encode_plus is PreTrainedTokenizerFast._encode_plus
+        and set(tokenizer.model_input_names) <= {"input_ids", "attention_mask", "token_type_ids"}
+        and set(pipeline._preprocess_params) <= _TOKENIZER_SETTINGS
+    )
+
+
+class TextStages:
+    """Text classification with a fast tokenizer.
+
+    Text that is longer than the model takes is cut, refused or read in windows, as ``on_long`` says.
+    The logits of a record's windows are averaged, each weighted by its tokens.
+    """
+
+    slice_rows = 64
+
+    def __init__(self, pipeline: Any, spec: PipelineSpec, forward: ForwardPass | None = None) -> None:
+        self._pipeline = pipeline
+        self._forward = forward or forward_pass(pipeline)
+        self._clones = PipelineClones(pipeline)
+        self._on_long = spec.on_long
+        self._stride = spec.window_stride
+        settings = pipeline._preprocess_params
+        self._special = bool(settings.get("add_special_tokens", True))
+        limit = model_limit(pipeline)
+        self._truncation, self._limit = _truncation(pipeline.tokenizer, settings, limit)
+        if self._on_long != "truncate":
+            self._limit = settings.get("max_length") or limit
+            self._truncation = "longest_first" if self._on_long == "window" and self._limit is not None else None
+        names = pipeline.tokenizer.model_input_names
+        self._with_types = "token_type_ids" in names
+        self._with_mask = "attention_mask" in names
+        self._pad_id = pipeline.tokenizer.pad_token_id
+        self._pad_left = pipeline.tokenizer.padding_side == "left"
+        self.batching: Batching = "shape" if self._pad_id is None else "pad"
+
+    def preprocess(self, records: Sequence[tuple[int, Record]]) -> list[list[Chunk] | RowError]:
+        """The chunks of each record, or why it has none; the whole slice goes through the tokenizer at once."""
+        made: list[list[Chunk] | RowError | None] = [None] * len(records)
+        texts, places = [], []
+        for place, (_, record) in enumerate(records):
+            try:
+                texts.append(_text(record.inputs))
+                places.append(place)
+            except InvalidInputError as error:
+                made[place] = row_error("preprocess", error)
+        try:
+            encodings = self._encode(texts)
+        except Exception:  # one text that can't be encoded fails its whole slice: find it
+            for text, place in zip(texts, places, strict=True):
+                number = records[place][0]
+                made[place] = guarded(
+                    "preprocess", lambda number, text: self._chunks(number, self._encode([text])[0]), number, text
+                )
+        else:
+            for encoding, place in zip(encodings, places, strict=True):
+                made[place] = guarded("preprocess", self._chunks, records[place][0], encoding)
+        return [entry for entry in made if entry is not None]
+
+    def forward(self, chunks: Sequence[Chunk]) -> list[Any]:
+        """``(labels,)`` float logits and the weight of each chunk."""
+        longest = max(chunk.length for chunk in chunks)
+        ids = np.full((len(chunks), longest), self._pad_id or 0, dtype=np.int64)
+        mask = np.zeros((len(chunks), longest), dtype=np.int64)
+        types = np.zeros((len(chunks), longest), dtype=np.int64) if self._with_types else None
+        for row, chunk in enumerate(chunks):
+            span = slice(longest - chunk.length, longest) if self._pad_left else slice(0, chunk.length)
+            ids[row, span] = chunk.inputs[0]
+            mask[row, span] = 1
+            if types is not None:
+                types[row, span] = chunk.inputs[1]
+        inputs = {"input_ids": torch.from_numpy(ids)}
+        if types is not None:
+            inputs["token_type_ids"] = torch.from_numpy(types)
+        if self._with_mask:
+            inputs["attention_mask"] = torch.from_numpy(mask)
+        logits = self._forward(inputs)["logits"].float().numpy()
+        return [(logits[row], chunk.length) for row, chunk in enumerate(chunks)]
+
+    def postprocess(self, outputs: Sequence[list[Any]]) -> list[Any]:
+        """The answer to each record: a label and its score, or a list of them with ``top_k``."""
+        parameters = self._pipeline._postprocess_params
+        answers: list[Any] = []
+        for windows in outputs:
+            logits = windows[0][0]
+            if len(windows) > 1:
+                logits = np.average([row for row, _ in windows], axis=0, weights=[weight for _, weight in windows])
+            try:
+                given = {"logits": torch.from_numpy(np.asarray(logits, dtype=np.float32)[None])}
+                answers.append(self._pipeline.postprocess(given, **parameters))
+            except Exception as error:
+                answers.append(error)
+        return answers
+
+    def _encode(self, texts: list[Any]) -> list[Any]:
+        from transformers.tokenization_utils_base import TruncationStrategy
+        from transformers.utils import PaddingStrategy
+
+        tokenizer = self._clones.mine().tokenizer
+        tokenizer.set_truncation_and_padding(
+            padding_strategy=PaddingStrategy.DO_NOT_PAD,
+            truncation_strategy=TruncationStrategy(self._truncation or "do_not_truncate"),
+            max_length=self._limit,
+            stride=self._stride if self._on_long == "window" else 0,
+            pad_to_multiple_of=None,
+            padding_side=None,
+        )
+        backend = tokenizer._tokenizer
+        if backend.encode_special_tokens != tokenizer.split_special_tokens:
+            backend.encode_special_tokens = tokenizer.split_special_tokens
+        encoded: list[Any] = backend.encode_batch_fast(texts, add_special_tokens=self._special)
+        return encoded
+
+    def _chunks(self, number: int, encoding: Any) -> list[Chunk]:
+        ids = encoding.ids
+        longest = self._limit
+        if self._on_long == "error" and longest is not None and len(ids) > longest:
+            raise InputTooLongError(len(ids), longest)
+        cut = self._truncation is not None and len(ids) == longest and bool(encoding.overflowing)
+        if cut and self._on_long == "window":
+            windows = [encoding, *encoding.overflowing]
+            return [
+                Chunk(number, index, index == len(windows) - 1, self._inputs(window), len(window.ids))
+                for index, window in enumerate(windows)
+            ]
+        return [Chunk(number, 0, True, self._inputs(encoding), len(ids), cut)]
+
+    def _inputs(self, encoding: Any) -> tuple[Any, Any]:
+        """``(length,)`` int token ids, and their types where the model reads them."""
+        return np.asarray(encoding.ids), np.asarray(encoding.type_ids) if self._with_types else None
+
+
+def model_limit(pipeline: Any) -> int | None:
+    """Tokens that the model takes at most: what its tokenizer says, or its table of positions if that is smaller."""
+    limits = [pipeline.tokenizer.model_max_length] if pipeline.tokenizer.model_max_length < 10**9 else []
+    for name, module in pipeline.model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1  # as RoBERTa counts positions
+            limits.append(module.num_embeddings - offset)
+    return min(limits, default=None)
+
+
+def _truncation(tokenizer: Any, settings: dict[str, Any], limit: int | None) -> tuple[str | None, int | None]:
+    """(strategy, max_length) that the tokenizer makes of the call's settings, or of the model's limit without any."""
+    given = {name: settings[name] for name in ("truncation", "max_length") if name in settings}
+    if not given:
+        return ("longest_first", limit) if limit is not None else (None, None)
+    _, strategy, max_length, _ = tokenizer._get_padding_truncation_strategies(**given)
+    if strategy.value == "do_not_truncate":
+        return None, None
+    return strategy.value, max_length
+
+
+def _text(inputs: Any) -> Any:
+    """A text, or a pair of texts, as the tokenizer's batches take it."""
+    if isinstance(inputs, str):
+        return inputs
+    if isinstance(inputs, dict) and isinstance(inputs.get("text"), str) and inputs.keys() <= {"text", "text_pair"}:
+        pair = inputs.get("text_pair")
+        if not pair:
+            return inputs["text"]
+        if isinstance(pair, str):
+            return (inputs["text"], pair)
+    if isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], list) and len(inputs[0]) == 2:
+        return tuple(inputs[0])
+    shown = "None" if inputs is None else f"{type(inputs).__name__} {str(inputs)[:60]!r}"
+    raise InvalidInputError(f'the input must be a text, or a dict of "text" and "text_pair", but is {shown} instead')

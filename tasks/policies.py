@@ -1,0 +1,25 @@
+"""Which failed task runs Prefect tries again, and with how much smaller batches."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
+from prefect.tasks import Task
+
+from pipeline_core.errors import is_retryable
+from pipeline_core.memory import is_out_of_memory
+from pipeline_core.spec import BatchPolicy
+
+RETRIES = 3
+RETRY_DELAYS_S: list[float] = [2, 10, 30]
+
+
+def can_end_differently(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
+    """Whether to run a failed task again: the error itself says so."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and (is_retryable(error) or is_out_of_memory(error))
+
+
+def smaller_each_attempt(batch: BatchPolicy) -> BatchPolicy:
+    """The batches of this attempt: half of the one before's, from the second one on."""
+    return batch.halved((task_run.run_count or 1) - 1)

@@ -1,0 +1,63 @@
+"""One run from its claim on the output folder to its summary, as the tasks that Prefect sees."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from pipeline_core.shards import RunPlan
+from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
+from pipeline_core.sources import DatasetRef
+from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from tasks.progress import RunProgress, live_progress
+from tasks.shards import commit_run, infer_shard, plan_run
+
+
+class FinishedRun(NamedTuple):
+    """What was to be done, and what was."""
+
+    plan: RunPlan
+    summary: RunSummary
+
+
+def run_pipeline(
+    dataset: DatasetRef,
+    output: OutputRef,
+    spec: PipelineSpec,
+    batch: BatchPolicy,
+    failures: FailurePolicy,
+    rows_per_shard: int | None,
+    shards_at_once: int,
+) -> FinishedRun:
+    """Plan, infer and commit a run, inside a flow.
+
+    Raises:
+        OutputInUseError: Another run that is alive holds the output folder.
+        OutputMismatchError: The folder holds another plan's output.
+        FailureBudgetExceededError: More rows failed than ``failures`` allows.
+    """
+    with OutputFolder(output).claim() as lease:
+        plan = plan_run(dataset, spec, output, lease.owner, rows_per_shard)
+        with live_progress(RunProgress(plan.rows, f"{plan.spec.task} over {plan.dataset.path}")):
+            infer_shards(
+                plan,
+                shards_at_once,
+                spec=plan.spec,
+                output=OutputRef(path=output.path),
+                owner=lease.owner,
+                batch=batch,
+                failures=failures,
+            )
+        return FinishedRun(plan, commit_run(plan, output, lease.owner))
+
+
+def infer_shards(plan: RunPlan, at_once: int, **arguments: Any) -> list[ShardManifest]:
+    """Run ``infer_shard`` for every shard of the plan, no more than ``at_once`` at a time.
+
+    A shard that fails ends the run before the ones behind it start.
+    """
+    manifests: list[ShardManifest] = []
+    running: deque[Any] = deque()
+    for shard in plan.shards:
+        if len(running) >= at_once:
+            manifests.append(running.popleft().result())
+        running.append(infer_shard.submit(shard, **arguments))
+    return manifests + [future.result() for future in running]

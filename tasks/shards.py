@@ -1,0 +1,117 @@
+"""Plan a run, infer its shards, commit it: what Prefect sees, names and retries."""
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from pipeline_core.figures import Figures
+from pipeline_core.inference import FailureBudget, Inference
+from pipeline_core.loading import pin
+from pipeline_core.shards import RunPlan, Shard, plan_shards
+from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
+from pipeline_core.sources import DatasetRef, open_dataset
+from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently, smaller_each_attempt
+from tasks.progress import RunProgress, current_progress
+
+
+@task(task_run_name="plan", cache_policy=NO_CACHE, retries=1, retry_condition_fn=can_end_differently)
+def plan_run(
+    dataset: DatasetRef, spec: PipelineSpec, output: OutputRef, owner: str, rows_per_shard: int | None
+) -> RunPlan:
+    """Cut the dataset into shards and make the folder that plan's.
+
+    Raises:
+        SourceError: The dataset can't be read as described.
+        OutputMismatchError: The folder holds another plan's output.
+    """
+    pinned = pin(spec)
+    plan = plan_shards(open_dataset(dataset, spec.task), pinned.spec, rows_per_shard, pinned.model)
+    OutputFolder(output).adopt(plan, owner)
+    get_run_logger().info("%s rows in %s shards", f"{plan.rows:,}", f"{len(plan.shards):,}")
+    return plan
+
+
+@task(
+    task_run_name="{shard.name}",
+    cache_policy=NO_CACHE,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=can_end_differently,
+)
+def infer_shard(
+    shard: Shard,
+    spec: PipelineSpec,
+    output: OutputRef,
+    owner: str,
+    batch: BatchPolicy,
+    failures: FailurePolicy,
+) -> Any:
+    """Predict every row of a shard and commit it, unless the folder has it already.
+
+    The folder is the cache: a shard whose manifest fits its files, to the byte, ends as Cached. A copy
+    of the result elsewhere could only be wrong, once the files are gone.
+
+    Raises:
+        FailureBudgetExceededError: The run has more bad rows than ``failures`` allows.
+        LeaseLostError: Another run took the folder over.
+    """
+    folder = OutputFolder(output)
+    plan = folder.require_plan()
+    progress = current_progress()
+    manifest = folder.committed(shard, plan)
+    if manifest is not None:
+        _report_commit(progress, shard, manifest)
+        return Completed(name="Cached", message="the folder has this shard", data=manifest)
+    try:
+        manifest = _infer(shard, plan, spec, folder, owner, smaller_each_attempt(batch), failures, progress)
+    except BaseException:
+        if progress is not None:
+            progress.abandoned(shard.index)
+        raise
+    _report_commit(progress, shard, manifest)
+    return manifest
+
+
+@task(task_run_name="commit", cache_policy=NO_CACHE, retries=1, retry_condition_fn=can_end_differently)
+def commit_run(plan: RunPlan, output: OutputRef, owner: str) -> RunSummary:
+    """Verify that every shard is there and write the run's summary.
+
+    Raises:
+        OutputError: A shard is missing.
+    """
+    return OutputFolder(output).commit_run(plan, owner)
+
+
+def _infer(
+    shard: Shard,
+    plan: RunPlan,
+    spec: PipelineSpec,
+    folder: OutputFolder,
+    owner: str,
+    batch: BatchPolicy,
+    failures: FailurePolicy,
+    progress: RunProgress | None,
+) -> ShardManifest:
+    dataset = open_dataset(plan.dataset, spec.task)
+    budget = FailureBudget(failures, plan.rows, folder.bad_rows(plan))
+
+    def report(figures: Figures, max_batch_tokens: int | None) -> None:
+        if progress is not None:
+            progress.inferring(shard.index, figures, max_batch_tokens)
+
+    records = dataset.records(shard.start, shard.stop)
+    with folder.shard_writer(shard, plan, owner) as writer:
+        inference = Inference(spec, records, batch, report)
+        for record, prediction in inference:
+            writer.write(record, prediction)
+            budget.count(prediction)
+        return writer.commit(inference.figures)
+
+
+def _report_commit(progress: RunProgress | None, shard: Shard, manifest: ShardManifest) -> None:
+    if progress is not None:
+        progress.committed(shard.index, manifest.rows, manifest.quarantined)

@@ -1,0 +1,307 @@
+"""The engine: each record once, in order, with the answer it has alone, whatever its neighbours."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from numbers import Real
+
+import pytest
+from tiny_models import SENTENCES, WORDS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, Prediction, infer, load_pipeline
+from pipeline_core.engine import Engine
+from pipeline_core.errors import FailureBudgetExceededError
+from pipeline_core.inference import make_engine, make_stages
+from pipeline_core.records import Record
+from pipeline_core.stages import PipelineStages
+from pipeline_core.text_stages import TextStages
+from pipeline_core.tuning import BudgetMemory
+
+TOLERANCE = 1e-4
+
+
+def text_of(words: int, seed: int = 0) -> str:
+    return " ".join(random.Random(seed * 1000 + words).choices(WORDS, k=words))
+
+
+def alone(pipeline, inputs, **parameters):
+    """What the transformers pipeline gives for a stream of this one record."""
+    (output,) = pipeline((row for row in [inputs]), **parameters)
+    return output
+
+
+def same(found, wanted) -> bool:
+    if isinstance(wanted, Real) and not isinstance(wanted, bool):
+        return found == pytest.approx(wanted, abs=TOLERANCE)
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(same(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list | tuple):
+        return len(found) == len(wanted) and all(map(same, found, wanted))
+    return found == wanted
+
+
+@pytest.fixture
+def spec(build_model: Callable[[str], str]) -> PipelineSpec:
+    return PipelineSpec(task="text-classification", model=build_model("distilbert"), device="cpu")
+
+
+texts = st.one_of(
+    st.text(max_size=40),
+    st.integers(0, 90).flatmap(lambda words: st.integers(0, 5).map(lambda seed: text_of(words, seed))),
+)
+policies = st.builds(
+    BatchPolicy,
+    batch_size=st.none() | st.integers(1, 9),
+    max_batch_tokens=st.just("auto") | st.integers(1, 400),
+    lookahead_rows=st.integers(1, 40),
+    lookahead_bytes=st.integers(1, 10_000),
+    preprocess_threads=st.integers(1, 3),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(inputs=st.lists(st.none() | texts | st.integers(), max_size=25), policy=policies)
+def test_each_record_gets_the_answer_it_has_alone_in_input_order(spec, inputs, policy):
+    pipeline = load_pipeline(spec)
+    predictions = list(infer(spec, inputs, batch=policy))
+    assert [prediction.record_id for prediction in predictions] == [str(row) for row in range(len(inputs))]
+    for given_, prediction in zip(inputs, predictions, strict=True):
+        if isinstance(given_, str):
+            assert prediction.error is None
+            assert same(prediction.output, alone(pipeline, given_, truncation=True))
+            assert prediction.truncated == (len(pipeline.tokenizer(given_)["input_ids"]) > 64)
+        else:
+            assert prediction.output is None
+            assert prediction.error.stage == "preprocess"
+            assert prediction.error.error_class == "InvalidInputError"
+
+
+@pytest.mark.parametrize("parameters", [{}, {"top_k": None}, {"top_k": 2}, {"function_to_apply": "sigmoid"}])
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_text_stages_agree_with_the_pipelines_own_stages(build_model, kind, parameters):
+    spec = PipelineSpec(
+        task="text-classification",
+        model=build_model(kind),
+        device="cpu",
+        parameters={"truncation": True, "max_length": 20, **parameters},
+    )
+    pipeline = load_pipeline(spec)
+    inputs = [*SENTENCES, "", {"text": SENTENCES[0], "text_pair": SENTENCES[1]}, {"text": "alone"}, "😀 né \ud7ff"]
+    fast = make_stages(pipeline, spec)
+    assert isinstance(fast, TextStages)
+    answers = [run(stages, inputs) for stages in (fast, PipelineStages(pipeline, spec.task))]
+    assert all(prediction.error is None for prediction in answers[0])
+    assert same([p.output for p in answers[0]], [p.output for p in answers[1]])
+    assert same([p.output for p in answers[0]], [alone(pipeline, given_) for given_ in inputs])
+
+
+def run(stages, inputs, policy: BatchPolicy | None = None) -> list[Prediction]:
+    engine = Engine(stages, policy or BatchPolicy(), BudgetMemory(("test",)), 512)
+    return list(engine.run(Record(str(row), given_) for row, given_ in enumerate(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "parameters", "inputs"),
+    [
+        ("token-classification", "tokens", {"aggregation_strategy": "simple"}, SENTENCES),
+        ("token-classification", "tokens", {"stride": 4}, [text_of(words) for words in (3, 70, 150, 8)]),
+        ("fill-mask", "fill-mask", {"top_k": 3}, ["A [MASK] triumph.", "Two [MASK] I want back, and then [MASK]."]),
+        ("feature-extraction", "features", {}, SENTENCES),
+        ("zero-shot-classification", "entailment", {"candidate_labels": ["warm", "cold", "odd"]}, SENTENCES),
+        ("text-generation", "gpt2", {"max_new_tokens": 5, "do_sample": False}, ["A quiet", "Two hours I want", "Who"]),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 2, 8, None])
+def test_other_text_tasks_answer_as_they_do_alone(build_model, task, kind, parameters, inputs, batch_size):
+    spec = PipelineSpec(task=task, model=build_model(kind), device="cpu", parameters=parameters)
+    pipeline = load_pipeline(spec)
+    predictions = list(infer(spec, inputs, batch=BatchPolicy(batch_size=batch_size, lookahead_rows=5)))
+    assert all(prediction.error is None for prediction in predictions), predictions
+    assert same([prediction.output for prediction in predictions], [alone(pipeline, given_) for given_ in inputs])
+
+
+def test_images_of_unequal_sizes_answer_as_they_do_alone(build_model):
+    from PIL import Image
+
+    spec = PipelineSpec(task="image-classification", model=build_model("vit"), device="cpu")
+    pipeline = load_pipeline(spec)
+    images = [Image.new("RGB", (20 + 9 * n, 50 - 3 * n), (n * 20, 90, 255 - n * 20)) for n in range(7)]
+    predictions = list(infer(spec, images, batch=BatchPolicy(batch_size=3)))
+    assert same([prediction.output for prediction in predictions], [alone(pipeline, image) for image in images])
+
+
+def test_a_string_is_never_opened_as_a_file(build_model, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "secret.png")
+    spec = PipelineSpec(task="image-classification", model=build_model("vit"), device="cpu")
+    refused, opened = infer(spec, [str(tmp_path / "secret.png"), tmp_path / "secret.png"])
+    assert refused.error is not None
+    assert "a string is data" in refused.error.message
+    assert opened.error is None
+
+
+@pytest.mark.parametrize("max_batch_tokens", [1, 30, 64, 200, 1000])
+def test_no_batch_is_larger_than_its_budget_unless_one_record_is(spec, max_batch_tokens):
+    sizes = []
+    stages = make_stages(load_pipeline(spec), spec)
+    forward = stages.forward
+    stages.forward = lambda chunks: sizes.append([chunk.length for chunk in chunks]) or forward(chunks)
+    run(stages, [text_of(words) for words in range(80)], BatchPolicy(max_batch_tokens=max_batch_tokens))
+    assert sum(map(len, sizes)) == 80
+    assert all(len(size) * max(size) <= max_batch_tokens or len(size) == 1 for size in sizes)
+
+
+def test_a_batch_size_that_a_user_sets_is_kept(spec):
+    sizes = []
+    stages = make_stages(load_pipeline(spec), spec)
+    forward = stages.forward
+    stages.forward = lambda chunks: sizes.append(len(chunks)) or forward(chunks)
+    run(stages, [text_of(words) for words in range(40)], BatchPolicy(batch_size=7, lookahead_rows=35))
+    assert sizes == [7, 7, 7, 7, 7, 5]
+
+
+def test_sorting_in_the_look_ahead_leaves_little_padding(spec):
+    rows = [text_of(random.Random(row).randrange(1, 60), row) for row in range(1500)]
+    engine = make_engine(load_pipeline(spec), spec, BatchPolicy(max_batch_tokens=256, lookahead_rows=512))
+    assert len(list(engine.run(Record(str(row), text) for row, text in enumerate(rows)))) == 1500
+    assert engine.figures.padding_share < 0.03
+    assert engine.figures.rows == 1500
+
+
+def test_rows_are_read_only_as_far_ahead_as_the_policy_says(spec):
+    read = []
+
+    def endless() -> Iterator[str]:
+        for row in range(10**9):
+            read.append(row)
+            yield SENTENCES[row % len(SENTENCES)]
+
+    policy = BatchPolicy(lookahead_rows=32, batch_size=4)
+    predictions = infer(spec, endless(), batch=policy)
+    assert read == []
+    for row in range(100):
+        assert next(predictions).record_id == str(row)
+        assert len(read) <= row + 1 + 2 * 32 + 64
+    predictions.close()
+
+
+def test_stopping_early_leaves_no_thread_behind(spec):
+    before = threading.active_count()
+    predictions = infer(spec, (SENTENCES[row % 6] for row in range(10_000)), batch=BatchPolicy(lookahead_rows=16))
+    next(predictions)
+    predictions.close()
+    assert threading.active_count() == before
+
+
+def test_a_batch_that_fails_is_bisected_to_its_bad_rows(spec):
+    stages = make_stages(load_pipeline(spec), spec)
+    forward, bad = stages.forward, {3, 11, 12, 40}
+
+    def failing(chunks):
+        if any(chunk.record in bad for chunk in chunks):
+            raise ValueError("index out of range in self")
+        return forward(chunks)
+
+    stages.forward = failing
+    inputs = [text_of(words % 30 + 1) for words in range(50)]
+    predictions = run(stages, inputs)
+    assert {int(p.record_id) for p in predictions if p.error} == bad
+    assert {p.error for p in predictions if p.error} == {("forward", "ValueError", "index out of range in self")}
+    pipeline = load_pipeline(spec)
+    good = [row for row in range(50) if row not in bad]
+    assert same([predictions[row].output for row in good], [alone(pipeline, inputs[row]) for row in good])
+
+
+def test_a_token_the_model_does_not_know_is_the_only_row_lost(build_model, tmp_path):
+    """A real failure of a real model: the tokenizer has a word that the embedding has no row for."""
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(build_model("distilbert"), tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["zyzzyva"])
+    tokenizer.save_pretrained(folder)
+    spec = PipelineSpec(task="text-classification", model=str(folder), device="cpu")
+    predictions = list(infer(spec, [*SENTENCES, "what a zyzzyva", *SENTENCES]))
+    assert [p.record_id for p in predictions if p.error] == [str(len(SENTENCES))]
+    assert predictions[len(SENTENCES)].error.stage == "forward"
+    assert predictions[len(SENTENCES)].error.error_class == "IndexError"
+
+
+def test_text_that_is_too_long_is_cut_refused_or_read_in_windows(spec):
+    import numpy as np
+
+    long, short = text_of(150), text_of(5)
+    pipeline = load_pipeline(spec)
+    cut, whole = infer(spec, [long, short])
+    assert (cut.truncated, whole.truncated) == (True, False)
+    assert cut.tokens == 64
+
+    refused, whole = infer(spec.model_copy(update={"on_long": "error"}), [long, short])
+    assert refused.error.error_class == "InputTooLongError"
+    assert "above the model's 64" in refused.error.message
+    assert whole.error is None
+
+    window = spec.model_copy(
+        update={"on_long": "window", "window_stride": 10, "parameters": {"function_to_apply": "none", "top_k": None}}
+    )
+    read, whole = infer(window, [long, short])
+    tokens = pipeline.tokenizer(long, truncation=True, stride=10, return_overflowing_tokens=True, padding=False)[
+        "input_ids"
+    ]
+    assert len(tokens) > 2
+    assert read.tokens == sum(map(len, tokens))
+    assert not read.truncated
+    import torch
+
+    with torch.inference_mode():
+        logits = [pipeline.model(torch.tensor([ids])).logits[0].numpy() for ids in tokens]
+    wanted = np.average(logits, axis=0, weights=list(map(len, tokens)))
+    found = {entry["label"]: entry["score"] for entry in read.output}
+    assert [found["NEG"], found["POS"]] == pytest.approx(list(wanted), abs=TOLERANCE)
+    assert same(whole.output, alone(pipeline, short, top_k=None, function_to_apply="none"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "bad_at", "exceeded"),
+    [
+        (FailurePolicy(), [1, 2, 3], False),
+        (FailurePolicy(max_bad_rows=3), [1, 2, 3], False),
+        (FailurePolicy(max_bad_rows=2), [1, 2, 3], True),
+        (FailurePolicy(max_bad_fraction=0.3), [1, 2, 3], False),
+        (FailurePolicy(max_bad_fraction=0.25), [1, 2, 3], True),
+        (FailurePolicy(max_bad_rows=0), [], False),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_failure_budget_stops_the_run_when_it_is_exceeded_and_not_before(spec, policy, bad_at, exceeded, known):
+    inputs = [None if row in bad_at else SENTENCES[0] for row in range(10)]
+    predictions = infer(spec, inputs if known else iter(inputs), failures=policy)
+    if not exceeded:
+        assert len(list(predictions)) == 10
+        return
+    with pytest.raises(FailureBudgetExceededError, match="of 10 records failed|of [0-9]+ records failed") as caught:
+        list(predictions)
+    assert caught.value.bad_rows == 3
+    assert "record '1': InvalidInputError in preprocess" in str(caught.value)
+
+
+def test_concurrent_runs_share_a_model_and_do_not_mix(spec):
+    wanted = {words: alone(load_pipeline(spec), text_of(words)) for words in range(1, 30)}
+    found: dict[int, list] = {}
+
+    def work(number: int) -> None:
+        inputs = [text_of(words) for words in range(1, 30)]
+        found[number] = [prediction.output for prediction in infer(spec, inputs, batch=BatchPolicy(batch_size=number))]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(answers, list(wanted.values())) for answers in found.values())
+    assert len(found) == 3
