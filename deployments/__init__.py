@@ -1,0 +1,1 @@
+"""Who runs the flows, where and when: deployment definitions and work-pool templates."""

@@ -1,16 +1,18 @@
 """The command ``pipeline-flows``: run, classify, preview, tasks, doctor, report.
 
 Exit codes: 0 done, 1 failed, 2 asked for something that can't be run as written, 3 more bad rows than
-allowed, 4 the output folder is another run's or another plan's, 130 interrupted.
+allowed, 4 the output folder is another run's or another plan's, 130 interrupted, 143 terminated.
 """
 
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 from pydantic import ValidationError
 
 from flows.options import BatchOptions, FailureOptions, PipelineOptions, RowOptions, RunOptions
@@ -30,17 +32,23 @@ DONE, FAILED, WRONG, TOO_MANY_BAD_ROWS, OUTPUT_TAKEN, INTERRUPTED = 0, 1, 2, 3, 
 app = App(
     name="pipeline-flows",
     help="Hugging Face pipelines over datasets, as Prefect runs that resume.",
+    help_epilogue="--debug, with any command, shows the logs and the traceback of an error.",
+    version=lambda: version("pipeline-flows"),
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
+Task = Annotated[str, Parameter(help="Such as text-classification; pipeline-flows tasks lists all.")]
 Dataset = Annotated[str, Parameter(help="A file, folder, glob, URL, Hub dataset, or demo:reviews.")]
 Output = Annotated[str, Parameter(help="The folder to write to, or its URL.")]
+LabelColumn = Annotated[str | None, Parameter(help="The column of the actual labels, to compare with.")]
 
 
 @app.command
 def run(
-    task: str,
+    task: Task,
+    /,
     *,
     dataset: Dataset,
     output: Output,
@@ -50,40 +58,55 @@ def run(
     failures: FailureOptions | None = None,
     options: RunOptions | None = None,
 ) -> None:
-    """Run any pipeline TASK over a dataset. The same command again resumes a run that was stopped."""
+    """Run any pipeline over a dataset.
+
+    The same command again goes on with a run that was stopped, and does nothing twice.
+    """
     spec = (pipeline or PipelineOptions()).spec(task)
     _run("batch-inference", output, (rows or RowOptions()).of(dataset), spec, batch, failures, options)
 
 
 @app.command
 def classify(
-    dataset: str,
+    dataset: Dataset,
+    /,
     *,
     output: Output,
-    label_column: Annotated[str | None, Parameter(help="The column of the actual labels, to compare with.")] = None,
+    label_column: LabelColumn = None,
     rows: RowOptions | None = None,
     pipeline: PipelineOptions | None = None,
     batch: BatchOptions | None = None,
     failures: FailureOptions | None = None,
     options: RunOptions | None = None,
 ) -> None:
-    """Classify the texts of DATASET: a file, a folder, a URL, a Hub dataset or demo:reviews."""
+    """Classify texts, and compare with the labels they have.
+
+    The same command again goes on with a run that was stopped, and does nothing twice.
+    """
     spec = (pipeline or PipelineOptions()).spec("text-classification", default_model="demo:sentiment")
     chosen = (rows or RowOptions()).of(dataset)
     _run("imdb-classification", output, chosen, spec, batch, failures, options, label_column=label_column)
+    if label_column is not None:
+        from flows.inspection import show_accuracy
+
+        show_accuracy(output, label_column)
 
 
 @app.command
 def preview(
-    task: str,
+    task: Task,
+    /,
     *,
     dataset: Dataset,
-    first: Annotated[int, Parameter(help="Rows to try.")] = 20,
+    first: Annotated[int, Parameter(help="Rows to try.", validator=Number(gte=1))] = 20,
     rows: RowOptions | None = None,
     pipeline: PipelineOptions | None = None,
     batch: BatchOptions | None = None,
 ) -> None:
-    """Try a pipeline on a few rows: their predictions, what is cut off, the rate, the time for all."""
+    """Try a pipeline on a few rows.
+
+    It prints their predictions, what is cut off, the rate, and the time that all rows would take.
+    """
     from flows.preview import show_preview
 
     spec = (pipeline or PipelineOptions()).spec(task)
@@ -91,8 +114,8 @@ def preview(
 
 
 @app.command
-def tasks(task: str | None = None) -> None:
-    """List the pipeline tasks, or say what TASK takes."""
+def tasks(task: Annotated[str | None, Parameter(help="The one to describe.")] = None, /) -> None:
+    """List the pipeline tasks, or say what one takes."""
     from flows.inspection import show_task, show_tasks
 
     if task is None:
@@ -103,18 +126,26 @@ def tasks(task: str | None = None) -> None:
 
 @app.command
 def doctor() -> None:
-    """Say what this machine has: versions, devices, dtypes, memory, optional packages."""
+    """Say what this machine has.
+
+    It prints versions, devices with their memory and fastest dtype, and which optional packages are there.
+    """
     from flows.inspection import show_machine
 
     show_machine()
 
 
 @app.command
-def report(output: str) -> None:
-    """Print what the run in the folder OUTPUT did, or how far it is."""
+def report(
+    output: Annotated[str, Parameter(help="The folder that the run wrote to, or its URL.")],
+    /,
+    *,
+    label_column: LabelColumn = None,
+) -> None:
+    """Print what a run did, or how far it is."""
     from flows.inspection import show_report
 
-    show_report(output)
+    show_report(output, label_column)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -138,7 +169,7 @@ def _exit_code(command: Callable[[], object], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_message(error)}", file=sys.stderr)
+        print(f"error: {_one_line(_message(error))}", file=sys.stderr)
         return _code_of(error)
     return DONE
 
@@ -157,13 +188,19 @@ def _message(error: Exception) -> str:
     if isinstance(error, ValidationError):
         problems = []
         for problem in error.errors():
-            place = ".".join(map(str, problem["loc"]))
+            place = str(next(iter(problem["loc"]), ""))
             text = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"{place}: {text}" if place and place not in text else text)
+            problems.append(text if place in text else f"{place}: {text}")
         return "; ".join(problems)
     if isinstance(error, PipelineFlowsError | CycloptsError):
         return str(error)
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _one_line(message: str) -> str:
+    """The message's lines in one, without what a row's text could do to a terminal."""
+    line = "; ".join(filter(None, map(str.strip, message.splitlines())))
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def _run(

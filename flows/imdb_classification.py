@@ -48,9 +48,7 @@ def imdb_classification(
         rows_per_shard: Rows that are committed together; about 16 shards unless set.
         shards_at_once: Shards in flight; those on one device still take turns.
     """
-    if label_column is not None:
-        dataset = dataset.keeping(label_column)
-    plan, summary = run_pipeline(dataset, output, spec, batch, failures, rows_per_shard, shards_at_once)
-    evaluation = evaluate_labels(plan, output, label_column) if label_column is not None else None
+    plan, summary = run_pipeline(dataset, output, spec, batch, failures, rows_per_shard, shards_at_once, label_column)
+    evaluation = evaluate_labels(output, label_column) if label_column is not None else None
     report_run(plan, summary, evaluation)
     return summary

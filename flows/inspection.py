@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline_core.sink import OutputFolder
 
@@ -29,7 +30,7 @@ def show_tasks() -> None:
     """Print every task and what it works on."""
     from pipeline_core.catalog import find_task, task_names
 
-    table = Table("task", "works on", "default model")
+    table = Table("task", "works on", Column("default model", overflow="fold"))
     for name in task_names():
         task = find_task(name)
         alias = f" = {task.name}" if task.name != name else ""
@@ -78,25 +79,41 @@ def show_machine() -> None:
     console.print(table)
 
 
-def show_report(output: str) -> None:
-    """Print a finished run's report, or how far an unfinished one is.
+def show_report(output: str, label_column: str | None = None) -> None:
+    """Print a finished run's report, or how far an unfinished one is; with ``label_column``, how right it was.
 
     Raises:
         OutputError: The folder is no run's output.
+        ColumnNotFoundError: The output has no such column.
     """
+    from pipeline_core.evaluation import evaluate_output
     from pipeline_core.report import markdown_report, rerun_command
 
     folder = OutputFolder(output)
     plan = folder.require_plan()
     summary = folder.read_summary()
     if summary is not None:
-        print(markdown_report(plan, summary))
+        evaluation = evaluate_output(folder, label_column) if label_column is not None else None
+        markdown = markdown_report(plan, summary, evaluation)
+        console = Console()
+        if console.is_terminal:
+            console.print(Markdown(markdown))
+        else:
+            print(markdown)
         return
     manifests = folder.manifests(plan)
     rows = sum(manifest.rows for manifest in manifests)
     bad = sum(manifest.quarantined for manifest in manifests)
     print(f"unfinished: {len(manifests)} of {len(plan.shards)} shards, {rows:,} rows answered, {bad:,} quarantined")
     print(f"go on with: {rerun_command(plan, output)}")
+
+
+def show_accuracy(output: str, label_column: str) -> None:
+    """Print in a line how often a run's predicted labels are those in ``label_column``."""
+    from pipeline_core.evaluation import evaluate_output
+
+    evaluation = evaluate_output(OutputFolder(output), label_column)
+    print(f"accuracy {evaluation.accuracy:.2%} over {evaluation.rows:,} rows with a label")
 
 
 def _version(name: str) -> str:

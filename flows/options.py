@@ -1,10 +1,12 @@
 """The command's options, group by group, and the settings that they make."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from pipeline_core.errors import SpecError
 from pipeline_core.sources import DatasetRef
@@ -14,10 +16,15 @@ _ROWS = Group("Rows", sort_key=1)
 _PIPELINE = Group("Pipeline", sort_key=2)
 _BATCHES = Group("Batches", sort_key=3)
 _RUN = Group("Run", sort_key=4)
+_COUNT = Number(gte=1)
 
 
-def _option(group: Group, text: str, name: str | None = None) -> Parameter:
-    return Parameter(group=group, help=text, name=name, negative=())
+def _option(group: Group, text: str, accepts: Number | None = None) -> Parameter:
+    return Parameter(group=group, help=text, validator=accepts, negative=(), show_default=_shown)
+
+
+def _shown(default: Any) -> str | None:
+    return None if default in (None, False, []) else str(default)
 
 
 @Parameter(name="*")
@@ -30,12 +37,12 @@ class RowOptions:
     ] = field(default_factory=list)
     id_column: Annotated[str | None, _option(_ROWS, "The column that names the rows.")] = None
     keep_column: Annotated[
-        list[str], _option(_ROWS, "A column to carry to the output; all of plain values unless given.")
+        list[str], _option(_ROWS, "A column to carry to the output, '' for none; all of plain values unless given.")
     ] = field(default_factory=list)
     where: Annotated[list[str], _option(_ROWS, "A condition that rows meet, such as 'stars >= 4'.")] = field(
         default_factory=list
     )
-    limit: Annotated[int | None, _option(_ROWS, "Rows to take, at most.")] = None
+    limit: Annotated[int | None, _option(_ROWS, "Rows to take, at most.", _COUNT)] = None
     split: Annotated[str | None, _option(_ROWS, "A split of the dataset.")] = None
     name: Annotated[str | None, _option(_ROWS, "A configuration of a Hub dataset.")] = None
     dataset_revision: Annotated[str | None, _option(_ROWS, "A revision of a Hub dataset.")] = None
@@ -59,7 +66,7 @@ class RowOptions:
             format=self.format,
             column=_columns(self.column),
             id_column=self.id_column,
-            keep_columns=self.keep_column or None,
+            keep_columns=[name for name in self.keep_column if name] if self.keep_column else None,
             limit=self.limit,
             where=self.where,  # type: ignore[arg-type]  # the model parses text
         )
@@ -87,6 +94,10 @@ class PipelineOptions:
     on_long: Annotated[
         Literal["truncate", "error", "window"], _option(_PIPELINE, "Text that is too long is cut, refused or windowed.")
     ] = "truncate"
+    window_stride: Annotated[int, _option(_PIPELINE, "Tokens that neighbouring windows share.", Number(gte=0))] = 64
+    model_kwarg: Annotated[
+        list[str], _option(_PIPELINE, "NAME=VALUE of the model's from_pretrained, the value as JSON or plain text.")
+    ] = field(default_factory=list)
 
     def spec(self, task: str, default_model: str | None = None) -> PipelineSpec:
         """The pipeline of ``task``.
@@ -99,14 +110,16 @@ class PipelineOptions:
             model=self.model or default_model,
             revision=self.revision,
             tokenizer=self.tokenizer,
-            device=int(self.device) if self.device.lstrip("-").isdigit() else self.device,
+            device=int(self.device) if re.fullmatch("-?[0-9]+", self.device) else self.device,
             device_map=self.device_map,
             dtype=self.dtype,
             quantization=self.quantization,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
-            parameters=dict(map(_parameter, self.parameter)),
+            model_kwargs=_values("--model-kwarg", self.model_kwarg),
+            parameters=_values("--parameter", self.parameter),
             on_long=self.on_long,
+            window_stride=self.window_stride,
         )
 
 
@@ -115,9 +128,14 @@ class PipelineOptions:
 class BatchOptions:
     """How rows are grouped; no option changes a result."""
 
-    batch_size: Annotated[int | None, _option(_BATCHES, "Rows a batch, at most.")] = None
-    max_batch_tokens: Annotated[int | None, _option(_BATCHES, "Tokens a batch, at most; measured unless given.")] = None
-    lookahead_rows: Annotated[int, _option(_BATCHES, "Rows to sort by length before they are batched.")] = 512
+    batch_size: Annotated[int | None, _option(_BATCHES, "Rows a batch, at most.", _COUNT)] = None
+    max_batch_tokens: Annotated[
+        int | None, _option(_BATCHES, "Tokens a batch, at most; measured unless given.", _COUNT)
+    ] = None
+    lookahead_rows: Annotated[
+        int | None,
+        _option(_BATCHES, "Rows to sort by length before they are batched; 64 batches' worth unless given.", _COUNT),
+    ] = None
 
     def policy(self) -> BatchPolicy:
         """The batches.
@@ -128,7 +146,7 @@ class BatchOptions:
         return BatchPolicy(
             batch_size=self.batch_size,
             max_batch_tokens="auto" if self.max_batch_tokens is None else self.max_batch_tokens,
-            lookahead_rows=self.lookahead_rows,
+            lookahead_rows="auto" if self.lookahead_rows is None else self.lookahead_rows,
         )
 
 
@@ -137,9 +155,12 @@ class BatchOptions:
 class FailureOptions:
     """How many rows may fail."""
 
-    max_bad_rows: Annotated[int | None, _option(_RUN, "Rows that may end in quarantine, at most.")] = None
+    max_bad_rows: Annotated[int | None, _option(_RUN, "Rows that may end in quarantine, at most.", Number(gte=0))] = (
+        None
+    )
     max_bad_fraction: Annotated[
-        float | None, _option(_RUN, "Their share of all rows, at most; 0.1 unless max-bad-rows is given.")
+        float | None,
+        _option(_RUN, "Their share of all rows, at most; 0.1 unless max-bad-rows is given.", Number(gte=0, lte=1)),
     ] = None
 
     def policy(self) -> FailurePolicy:
@@ -160,8 +181,8 @@ class RunOptions:
     """How the run goes about it."""
 
     replace: Annotated[bool, _option(_RUN, "Delete the output of another plan that is in the folder.")] = False
-    rows_per_shard: Annotated[int | None, _option(_RUN, "Rows that are committed together.")] = None
-    shards_at_once: Annotated[int, _option(_RUN, "Shards in flight; on one device they take turns.")] = 1
+    rows_per_shard: Annotated[int | None, _option(_RUN, "Rows that are committed together.", _COUNT)] = None
+    shards_at_once: Annotated[int, _option(_RUN, "Shards in flight; on one device they take turns.", _COUNT)] = 1
 
 
 def _columns(given: list[str]) -> str | dict[str, str] | None:
@@ -176,11 +197,14 @@ def _columns(given: list[str]) -> str | dict[str, str] | None:
     return dict(pairs)
 
 
-def _parameter(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise SpecError(f"--parameter must be NAME=VALUE, but is {text!r} instead")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+def _values(option: str, given: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SpecError(f"{option} must be NAME=VALUE, but is {text!r} instead")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values

@@ -1,11 +1,16 @@
 """Run a flow in this process and show how far it is: a bar on a terminal, lines in a pipe."""
 
+import shlex
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from prefect import get_client
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -17,15 +22,53 @@ _LINE_INTERVAL_S = 10.0
 
 
 def run_flow(name: str, **parameters: Any) -> RunSummary:
-    """Run the flow of this name, with Prefect's own embedded server where none is set, and say what it did."""
-    console = Console(stderr=True)
-    with _shown(console):
+    """Run the flow of this name, with Prefect's own embedded server where none is set, and say what it did.
+
+    Raises:
+        SystemExit: The process was told to terminate.
+    """
+    with _exit_on_sigterm(), _shown(Console(stderr=True)):
         from flows import flows_by_name
 
-        summary: RunSummary = flows_by_name()[name](**parameters)
+        flow = flows_by_name()[name]
+        _start_server()
+        summary: RunSummary = flow(**parameters)
     print(headline(summary))
-    print(f"report: pipeline-flows report {summary.output}")
+    print(f"report: {shlex.join(['pipeline-flows', 'report', summary.output])}")
     return summary
+
+
+def _start_server() -> None:
+    """Start the embedded server, if there is to be one, where a terminal's Ctrl-C does not reach it.
+
+    Otherwise it would die before the flow that Ctrl-C stops, which then waits for it for a minute.
+    """
+    started: Future[None] = Future()
+
+    def start() -> None:
+        # A process inherits the signals that the thread which starts it has blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            get_client(sync_client=True)
+            started.set_result(None)
+        except Exception as error:
+            started.set_exception(error)
+
+    threading.Thread(target=start, daemon=True).start()
+    started.result()
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Leave by way of Python's own exit, which stops the embedded server.
+
+    Prefect catches SIGTERM to record it, then hands it on to the handler that it found.
+    """
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -5,12 +5,13 @@ answers postprocessed behind it in threads of their own. What is held is bounded
 whatever the number of records.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from pipeline_core.stages import Stages, row_error, stages_group, tensors
 from pipeline_core.tuning import Budget, BudgetMemory
 
 _BATCHES_BEHIND = 4
+_BATCHES_AHEAD = 64
+_LEAST_ROWS_AHEAD, _MOST_ROWS_AHEAD = 512, 8_192
 
 
 class Engine:
@@ -62,15 +65,14 @@ class Engine:
         started = time.perf_counter()
         before = ThreadPoolExecutor(self._policy.preprocess_threads, "preprocess")
         behind = ThreadPoolExecutor(1, "postprocess")
-        ahead = _LookAhead(records, self._stages, self._policy, before)
+        ahead = _LookAhead(records, self._stages, self._policy, before, lambda: self._budget.limit)
         answers = _Answers(self._stages, behind)
         try:
             while (window := ahead.window()) is not None:
                 answers.expect(window.entries)
                 chunks = Window(window.chunks, stages_group(self._stages.batching))
                 while chunks:
-                    self._run_batch(chunks, answers)
-                    ahead.read_on()
+                    ahead.read_on(2 * self._run_batch(chunks, answers))
                     yield from self._counted(answers.ready(_BATCHES_BEHIND), started)
                 yield from self._counted(answers.ready(_BATCHES_BEHIND), started)
             yield from self._counted(answers.ready(0), started)
@@ -79,7 +81,8 @@ class Engine:
             before.shutdown(cancel_futures=True)
             behind.shutdown(cancel_futures=True)
 
-    def _run_batch(self, chunks: Window, answers: "_Answers") -> None:
+    def _run_batch(self, chunks: Window, answers: "_Answers") -> int:
+        """Run one batch; returns its number of chunks."""
         batch = chunks.take(self._budget.limit, 1 if self._stages.batching == "alone" else self._policy.batch_size)
         events = len(self.figures.memory_events)
         start = time.perf_counter()
@@ -93,6 +96,7 @@ class Engine:
         if len(self.figures.memory_events) == events:
             self._budget.measured(tokens, padded, seconds)
         answers.take_in(batch, outputs)
+        return len(batch)
 
     def _counted(self, predictions: Iterable[Prediction], started: float) -> Iterator[Prediction]:
         figures = self.figures
@@ -157,64 +161,96 @@ class _Filled:
     def __init__(self) -> None:
         self.entries: list[_Entry] = []
         self.chunks: list[Chunk] = []
-        self.bytes = 0
+        self.size = _Size()
 
     def add(self, entry: _Entry) -> None:
         self.entries.append(entry)
         self.chunks += entry.chunks
-        self.bytes += sum(chunk_bytes(chunk) for chunk in entry.chunks)
+        self.size = _Size(
+            self.size.rows + 1,
+            self.size.tokens + entry.tokens,
+            self.size.bytes + sum(chunk_bytes(chunk) for chunk in entry.chunks),
+        )
         entry.chunks = []
+
+
+class _Size(NamedTuple):
+    """How much is held, or may be."""
+
+    rows: int = 0
+    tokens: float = 0
+    bytes: float = 0
+
+    def within(self, limit: "_Size") -> bool:
+        return self.rows < limit.rows and self.tokens < limit.tokens and self.bytes < limit.bytes
 
 
 class _LookAhead:
     """Reads records in slices and has them preprocessed, no further ahead than the policy allows."""
 
     def __init__(
-        self, records: Iterable[Record], stages: Stages, policy: BatchPolicy, executor: ThreadPoolExecutor
+        self,
+        records: Iterable[Record],
+        stages: Stages,
+        policy: BatchPolicy,
+        executor: ThreadPoolExecutor,
+        max_batch_tokens: Callable[[], int | None],
     ) -> None:
         self._records = enumerate(records)
         self._stages = stages
         self._policy = policy
         self._executor = executor
+        self._max_batch_tokens = max_batch_tokens
         self._slices: deque[Future[list[_Entry]]] = deque()
         self._rows_ahead = 0
         self._left: deque[_Entry] = deque()
-        self._slice_rows = max(1, min(stages.slice_rows, policy.lookahead_rows))
-        self._bytes_per_row = 0.0
+        self._slice_rows = max(1, min(stages.slice_rows, self._limit.rows))
+        self._last = _Size()
         self._ended = False
 
-    def read_on(self) -> None:
-        """Read one more slice, if there is room for it."""
-        room = self._rows_ahead < self._policy.lookahead_rows
-        if self._rows_ahead * self._bytes_per_row >= self._policy.lookahead_bytes:
-            room = False
-        if not room or self._ended:
-            return
-        records = list(islice(self._records, self._slice_rows))
-        self._ended = len(records) < self._slice_rows
-        if records:
-            self._rows_ahead += len(records)
-            self._slices.append(_submit(self._executor, _prepare, self._stages, records))
+    def read_on(self, rows: int = 1) -> None:
+        """Read ``rows`` more rows, in whole slices, as far as there is room for them."""
+        wanted = self._rows_ahead + rows
+        while not self._ended and self._rows_ahead < wanted and self._has_room():
+            records = list(islice(self._records, self._slice_rows))
+            self._ended = len(records) < self._slice_rows
+            if records:
+                self._rows_ahead += len(records)
+                self._slices.append(_submit(self._executor, _prepare, self._stages, records))
 
     def window(self) -> _Filled | None:
         """The next records, preprocessed: as many as the look-ahead holds; None when there are no more."""
-        window = _Filled()
-        policy = self._policy
-        while len(window.entries) < policy.lookahead_rows and window.bytes < policy.lookahead_bytes:
+        window, limit = _Filled(), self._limit
+        while window.size.within(limit):
             if not self._left:
                 if not self._slices:
                     self.read_on()
                 if not self._slices:
                     break
-                slice_ = self._slices.popleft()
-                self._left.extend(slice_.result())
+                self._left.extend(self._slices.popleft().result())
                 self.read_on()
             self._rows_ahead -= 1
             window.add(self._left.popleft())
         if not window.entries:
             return None
-        self._bytes_per_row = window.bytes / len(window.entries)
+        self._last = window.size
         return window
+
+    def _has_room(self) -> bool:
+        """Whether what is read ahead is within the look-ahead, a row taking what the last window's did."""
+        share = self._rows_ahead / max(1, self._last.rows)
+        return _Size(self._rows_ahead, self._last.tokens * share, self._last.bytes * share).within(self._limit)
+
+    @property
+    def _limit(self) -> _Size:
+        policy = self._policy
+        if policy.lookahead_rows != "auto":
+            return _Size(policy.lookahead_rows, math.inf, policy.lookahead_bytes)
+        if policy.batch_size is not None:
+            rows = min(_MOST_ROWS_AHEAD, max(_LEAST_ROWS_AHEAD, policy.batch_size * _BATCHES_AHEAD))
+            return _Size(rows, math.inf, policy.lookahead_bytes)
+        tokens = self._max_batch_tokens()
+        return _Size(_MOST_ROWS_AHEAD, math.inf if tokens is None else tokens * _BATCHES_AHEAD, policy.lookahead_bytes)
 
 
 class _Answers:

@@ -1,11 +1,21 @@
 """Compare predicted labels with the labels that a dataset has: accuracy, confusion matrix, F1 by class."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
+from pipeline_core.catalog import find_task
 from pipeline_core.errors import SpecError
+from pipeline_core.input_columns import check_columns
+from pipeline_core.loading import model_labels
+from pipeline_core.sink import OutputFolder
+from pipeline_core.sources import DatasetRef, OpenDataset, open_dataset
+from pipeline_core.spec import PipelineSpec
+
+_ROWS_TRIED = 100
 
 
 class ClassScore(NamedTuple):
@@ -58,39 +68,74 @@ class Evaluation:
         return ClassScore(label, precision, recall, f1, actual)
 
 
-def evaluate(pairs: Iterable[tuple[Any, str]], model_labels: list[str]) -> Evaluation:
+def open_labelled(dataset: DatasetRef, spec: PipelineSpec, label_column: str) -> OpenDataset:
+    """Open a dataset whose output is to keep its labels, because they will be compared with the predicted ones.
+
+    Raises:
+        ColumnNotFoundError: The dataset has no such column.
+        SpecError: The pipeline predicts no labels, or a label of the first rows is none of the model's.
+    """
+    if find_task(spec.task).name != "text-classification":
+        raise SpecError(f"labels are compared for the task text-classification, but the task is {spec.task!r} instead")
+    opened = open_dataset(dataset.keeping(label_column), spec.task)
+    if opened.rows and label_column not in opened.kept_schema.names:
+        # Unless columns are named, the plain ones are kept: this one is not plain, or the input, or not there.
+        kept = [*opened.kept_schema.names, label_column]
+        opened = open_dataset(dataset.model_copy(update={"keep_columns": kept}), spec.task)
+    tried = islice(opened.records(), _ROWS_TRIED)
+    evaluate(((record.kept.get(label_column), "") for record in tried), model_labels(spec))
+    return opened
+
+
+def evaluate_output(folder: OutputFolder, label_column: str) -> Evaluation:
+    """Compare the labels that a run predicted with a column that its output kept.
+
+    Raises:
+        OutputError: The folder is no run's output.
+        ColumnNotFoundError: The output has no such column, or no predicted labels.
+        SpecError: A label of the column is none of the model's.
+    """
+    plan, columns = folder.require_plan(), [label_column, "predicted_label"]
+    if plan.rows:
+        check_columns(folder.ref.path, columns, plan.schema.names)
+    rows = (row for batch in folder.batches(columns) for row in batch.to_pylist())
+    return evaluate(((row[label_column], row["predicted_label"]) for row in rows), model_labels(plan.spec))
+
+
+def evaluate(pairs: Iterable[tuple[Any, str]], labels: list[str]) -> Evaluation:
     """Count how predictions and labels meet.
 
     Args:
         pairs: Each row's label in the dataset and the predicted one. The first may be the label, in
-            any case, or its number in the model; None is left out and counted.
-        model_labels: The model's labels by number.
+            any case, or its number in the model; None, -1 and not-a-number are left out and counted.
+        labels: The model's labels by number.
 
     Raises:
         SpecError: A label of the dataset is none of the model's.
     """
-    by_name = {label.casefold(): label for label in model_labels}
-    counts: dict[str, Counter[str]] = {label: Counter() for label in model_labels}
+    by_name = {label.casefold(): label for label in labels} | {label: label for label in labels}
+    counts: dict[str, Counter[str]] = {label: Counter() for label in labels}
     unlabelled = 0
     for actual, predicted in pairs:
-        if actual is None or actual == -1:  # -1 is how datasets mark a split without labels
+        if actual is None or actual in (-1, "-1") or (isinstance(actual, float) and math.isnan(actual)):
+            # -1 is how datasets mark a split without labels, and a table's numbers may have gaps.
             unlabelled += 1
             continue
-        counts[_as_model_label(actual, by_name, model_labels)][predicted] += 1
-    return Evaluation(model_labels, counts, unlabelled)
+        counts[_as_model_label(actual, by_name, labels)][predicted] += 1
+    return Evaluation(labels, counts, unlabelled)
 
 
-def _as_model_label(actual: Any, by_name: Mapping[str, str], model_labels: list[str]) -> str:
-    if isinstance(actual, bool):
-        actual = int(actual)
+def _as_model_label(actual: Any, by_name: Mapping[str, str], labels: list[str]) -> str:
+    number = actual
     if isinstance(actual, str):
-        found = by_name.get(actual.strip().casefold())
+        written = actual.strip()
+        found = by_name.get(written) or by_name.get(written.casefold())
         if found is not None:
             return found
-        actual = int(actual) if actual.strip().isdecimal() else actual
-    if isinstance(actual, int | float) and actual == int(actual) and 0 <= actual < len(model_labels):
-        return model_labels[int(actual)]
+        number = int(written) if written.isdecimal() else None
+    if isinstance(number, int | float) and number in range(len(labels)):
+        return labels[int(number)]
     raise SpecError(
-        f"the dataset's label {actual!r} is none of the model's: {', '.join(model_labels)}, "
-        f"or their numbers 0 to {len(model_labels) - 1}"
+        f"the dataset's label {actual!r} is none of the model's: {', '.join(labels)}, "
+        f"or their numbers 0 to {len(labels) - 1}"
     )

@@ -112,13 +112,12 @@ def make_engine(pipeline: Any, spec: PipelineSpec, batch: BatchPolicy) -> Engine
         find_task(spec.task).name,
         pin(spec).model.model_dump_json(),
         device_name(device),
-        str(memory_bytes(device)[1]),
         str(pipeline.dtype),
         str(spec.quantization),
         str(spec.attn_implementation),
     )
     start = _START_TOKENS_CPU if device.type == "cpu" else _START_TOKENS_ACCELERATOR
-    return Engine(make_stages(pipeline, spec), batch, BudgetMemory(key), start)
+    return Engine(make_stages(pipeline, spec), batch, BudgetMemory(key, memory_bytes=memory_bytes(device)[1]), start)
 
 
 def make_stages(pipeline: Any, spec: PipelineSpec) -> Stages:

@@ -164,11 +164,9 @@ class _WarmModels:
             stats = tuple(_stats(folder) for folder in named if folder is not None)
             if key in self._pipelines and self._pipelines[key][0] != stats:
                 del self._pipelines[key]
-            if key not in self._pipelines:
-                most = max(1, int(os.environ.get("PIPELINE_FLOWS_WARM_MODELS", _WARM_MODELS)))
-                while len(self._pipelines) >= most:
-                    self._pipelines.popitem(last=False)
                 release_memory()
+            if key not in self._pipelines:
+                self._make_room()
                 self._pipelines[key] = stats, _load(spec)
             self._pipelines.move_to_end(key)
             return self._pipelines[key][1]
@@ -179,6 +177,13 @@ class _WarmModels:
                 self._pipelines.clear()
             else:
                 self._pipelines.pop(self._key(spec), None)
+
+    def _make_room(self) -> None:
+        most = max(1, int(os.environ.get("PIPELINE_FLOWS_WARM_MODELS", _WARM_MODELS)))
+        if len(self._pipelines) >= most:
+            while len(self._pipelines) >= most:
+                self._pipelines.popitem(last=False)
+            release_memory()
 
     @staticmethod
     def _key(spec: PipelineSpec) -> str:
@@ -452,5 +457,5 @@ def _licence(card: Path) -> str | None:
     front_matter = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     if front_matter is None:
         return None
-    found = re.search(r"^license:[ \t]*(?:\n\s*-)?\s*[\"']?([^\s\"'#]+)", front_matter.group(1), re.MULTILINE)
+    found = re.search(r"^license:[ \t]*(?:\n[ \t]*-[ \t]*)?[\"']?([^\s\"'#]+)", front_matter.group(1), re.MULTILINE)
     return found.group(1) if found else None

@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline_core.conditions import Condition
 from pipeline_core.evaluation import Evaluation
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.manifest import RunSummary
 from pipeline_core.shards import RunPlan
 
 _MOST_EVENTS = 10
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#!|~&$])")
 
 
 def markdown_report(plan: RunPlan, summary: RunSummary, evaluation: Evaluation | None = None) -> str:
@@ -20,7 +21,7 @@ def markdown_report(plan: RunPlan, summary: RunSummary, evaluation: Evaluation |
     figures = summary.figures
     sections = [
         f"# {escape(plan.spec.task)} over {escape(plan.dataset.path)}",
-        headline(summary),
+        escape(headline(summary)),
         _table(("figure", "value"), figure_rows(summary)),
     ]
     if evaluation is not None:
@@ -35,7 +36,7 @@ def markdown_report(plan: RunPlan, summary: RunSummary, evaluation: Evaluation |
     if figures.memory_events:
         sections += ["## Out of memory, survived", _memory_events(figures)]
     sections += ["## What made it", _table(("what", "which"), _provenance(plan, summary))]
-    sections += ["## Run it again", f"```\n{rerun_command(plan, summary.output)}\n```"]
+    sections += ["## Run it again", _fenced(rerun_command(plan, summary.output))]
     return "\n\n".join(sections) + "\n"
 
 
@@ -83,9 +84,10 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
         (escape(score.label), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}", f"{score.rows:,}")
         for score in evaluation.classes
     ]
+    without = f"; {evaluation.unlabelled:,} have none" if evaluation.unlabelled else ""
     return "\n\n".join(
         [
-            f"Accuracy **{evaluation.accuracy:.2%}** over {evaluation.rows:,} rows with a label.",
+            f"Accuracy **{evaluation.accuracy:.2%}** over {evaluation.rows:,} rows with a label{without}.",
             _raw_table(("actual \\\\ predicted", *map(escape, evaluation.labels)), matrix),
             _raw_table(("class", "precision", "recall", "F1", "rows"), classes),
         ]
@@ -95,41 +97,58 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
 def rerun_command(plan: RunPlan, output: str) -> str:
     """The shell command that runs the plan again, or goes on with it."""
     spec, dataset = plan.spec, plan.dataset
-    words = ["pipeline-flows", "run", spec.task, "--dataset", dataset.path, "--output", output]
+    columns = dataset.column if isinstance(dataset.column, dict) else {"": dataset.column} if dataset.column else {}
+    short = isinstance(spec.quantization, str)
+    model_kwargs = spec.model_kwargs if short else {**spec.model_kwargs, "quantization_config": spec.quantization}
     options: list[tuple[str, Any]] = [
+        ("--dataset", dataset.path),
+        ("--output", output),
         ("--model", spec.model),
         ("--revision", spec.revision),
         ("--tokenizer", spec.tokenizer),
         ("--dtype", spec.dtype if spec.dtype != "auto" else None),
-        ("--quantization", spec.quantization if isinstance(spec.quantization, str) else None),
+        ("--quantization", spec.quantization if short else None),
         ("--attn-implementation", spec.attn_implementation),
         ("--on-long", spec.on_long if spec.on_long != "truncate" else None),
+        ("--window-stride", spec.window_stride if spec.on_long == "window" else None),
         ("--split", dataset.split),
         ("--name", dataset.name),
         ("--dataset-revision", dataset.revision),
         ("--format", dataset.format),
+        *(("--column", f"{key}={column}" if key else column) for key, column in columns.items()),
         ("--id-column", dataset.id_column),
+        *(("--keep-column", column) for column in ([""] if dataset.keep_columns == [] else dataset.keep_columns or [])),
+        *(("--where", _written(condition)) for condition in dataset.where),
         ("--limit", dataset.limit),
+        *(("--parameter", f"{name}={json.dumps(value)}") for name, value in spec.parameters.items()),
+        *(
+            ("--model-kwarg", f"{name}={json.dumps(value)}")
+            for name, value in model_kwargs.items()
+            if value is not None
+        ),
         ("--rows-per-shard", plan.rows_per_shard),
     ]
+    words = ["pipeline-flows", "run", spec.task]
     for option, value in options:
         if value is not None:
-            words += [option, str(value)]
-    columns = dataset.column if isinstance(dataset.column, dict) else {"": dataset.column} if dataset.column else {}
-    for key, column in columns.items():
-        words += ["--column", f"{key}={column}" if key else str(column)]
-    for column in dataset.keep_columns or []:
-        words += ["--keep-column", column]
-    for condition in dataset.where:
-        words += ["--where", str(condition)]
-    for name, value in spec.parameters.items():
-        words += ["--parameter", f"{name}={json.dumps(value)}"]
-    return shlex.join(words)
+            # A value that begins with a hyphen would be read as an option of its own.
+            words += [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
+    flags = {"--streaming": dataset.streaming, "--trust-remote-code": spec.trust_remote_code}
+    return shlex.join(words + [flag for flag, is_set in flags.items() if is_set])
 
 
 def escape(text: str) -> str:
-    """``text`` as Markdown that shows it as it is: no markup, no HTML, one line."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    """``text`` inside a line of Markdown that shows it as it is: no markup, no HTML, no control characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in " ".join(str(text).split()))
+    return _MARKUP.sub(r"\\\1", line)
+
+
+def _written(condition: Condition) -> str:
+    column, text = condition.column, str(condition)
+    if re.fullmatch(r"[\w.-]+", column):
+        return text
+    quote = next((mark for mark in "\"'`" if mark not in column), "")
+    return f"{quote}{column}{quote}{text.removeprefix(column)}"
 
 
 def _provenance(plan: RunPlan, summary: RunSummary) -> list[tuple[str, str]]:
@@ -162,6 +181,12 @@ def _memory_events(figures: Figures) -> str:
     table = _table(("after rows", "chunks", "padded tokens", "message"), rows)
     more = len(figures.memory_events) - len(events)
     return table + (f"\n\n… and {more:,} more" if more > 0 else "")
+
+
+def _fenced(code: str) -> str:
+    """``code`` as a block that ends where it does, whatever backticks it holds."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", code))])
+    return f"{fence}\n{code}\n{fence}"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -46,7 +46,7 @@ class PipelineSpec(BaseModel):
             accelerator's number, or -1 for the CPU.
         device_map: "auto" or a map of modules to devices, for models that fit on no single one.
         dtype: "auto" as the checkpoint says, a dtype, or "fastest": what runs fastest here.
-        quantization: "8bit" or "4bit", or the arguments of a ``BitsAndBytesConfig``.
+        quantization: "8bit", "4bit" (in NF4), or the arguments of a ``BitsAndBytesConfig``.
         attn_implementation: An attention of transformers' registry, such as "sdpa" or "eager".
         model_kwargs: More arguments of ``from_pretrained``.
         trust_remote_code: Whether code from the model's repository may run.
@@ -179,7 +179,8 @@ class BatchPolicy(BaseModel):
         batch_size: Chunks a batch, at most; None leaves it to ``max_batch_tokens``.
         max_batch_tokens: Padded tokens a batch, at most. "auto" measures which budget is fastest,
             then remembers it for this model, device and dtype; with a ``batch_size`` it is unlimited.
-        lookahead_rows: Rows held to be sorted by length.
+        lookahead_rows: Rows held to be sorted by length. "auto" holds as many as make 64 batches, at most
+            8,192: enough for hardly any padding, and no more waiting for the first answers than that takes.
         lookahead_bytes: Bytes of model inputs held, at most; fewer rows are then sorted.
         preprocess_threads: Threads that prepare rows while the model runs.
     """
@@ -188,7 +189,7 @@ class BatchPolicy(BaseModel):
 
     batch_size: PositiveInt | None = None
     max_batch_tokens: PositiveInt | Literal["auto"] = "auto"
-    lookahead_rows: PositiveInt = 512
+    lookahead_rows: PositiveInt | Literal["auto"] = "auto"
     lookahead_bytes: PositiveInt = 256 * 2**20
     preprocess_threads: PositiveInt = 1
 
@@ -235,7 +236,12 @@ def _canonical_quantization(arguments: dict[str, Any]) -> dict[str, Any] | str:
 
     accepted = [name for name in inspect.signature(BitsAndBytesConfig).parameters if name != "kwargs"]
     derived = ("quant_method", "_load_in_8bit", "_load_in_4bit")
-    known = {name: value for name, value in arguments.items() if name not in derived and value is not False}
+    defaults = BitsAndBytesConfig().to_dict()
+    known = {
+        name: value
+        for name, value in arguments.items()
+        if name not in derived and value not in (None, defaults.get(name))
+    }
     for name in known:
         if name not in accepted:
             raise ValueError(f"quantization must have the arguments {', '.join(accepted)}, but has {name!r} instead")

@@ -110,18 +110,28 @@ class TextStages:
 
     def postprocess(self, outputs: Sequence[list[Any]]) -> list[Any]:
         """The answer to each record: a label and its score, or a list of them with ``top_k``."""
-        parameters = self._pipeline._postprocess_params
-        answers: list[Any] = []
-        for windows in outputs:
-            logits = windows[0][0]
-            if len(windows) > 1:
-                logits = np.average([row for row, _ in windows], axis=0, weights=[weight for _, weight in windows])
-            try:
-                given = {"logits": torch.from_numpy(np.asarray(logits, dtype=np.float32)[None])}
-                answers.append(self._pipeline.postprocess(given, **parameters))
-            except Exception as error:
-                answers.append(error)
-        return answers
+        try:
+            logits = np.stack([_record_logits(windows) for windows in outputs])
+            return self._answers(logits)
+        except Exception as error:
+            return [error] * len(outputs)
+
+    def _answers(self, logits: np.ndarray) -> list[Any]:
+        """The answers to ``(records, labels)`` float32 logits, as ``TextClassificationPipeline.postprocess`` gives."""
+        settings = self._pipeline._postprocess_params
+        scores = _apply(settings.get("function_to_apply"), self._pipeline.model.config, logits)
+        names = self._pipeline.model.config.id2label
+        if settings.get("_legacy", True):
+            best = scores.argmax(-1)
+            return [
+                {"label": names[label], "score": score}
+                for label, score in zip(best.tolist(), scores[np.arange(len(best)), best].tolist(), strict=True)
+            ]
+        order = np.argsort(-scores, axis=-1, kind="stable")[:, : settings.get("top_k")]
+        return [
+            [{"label": names[label], "score": row[label]} for label in labels]
+            for row, labels in zip(scores.tolist(), order.tolist(), strict=True)
+        ]
 
     def _encode(self, texts: list[Any]) -> list[Any]:
         from transformers.tokenization_utils_base import TruncationStrategy
@@ -159,6 +169,31 @@ class TextStages:
     def _inputs(self, encoding: Any) -> tuple[Any, Any]:
         """``(length,)`` int token ids, and their types where the model reads them."""
         return np.asarray(encoding.ids), np.asarray(encoding.type_ids) if self._with_types else None
+
+
+def _record_logits(windows: list[Any]) -> Any:
+    """``(labels,)`` logits of one record: its only window's, or the mean of all, weighted by their tokens."""
+    if len(windows) == 1:
+        return windows[0][0]
+    weights = [weight for _, weight in windows]
+    return np.average([row for row, _ in windows], axis=0, weights=weights).astype(np.float32)
+
+
+def _apply(function: Any, config: Any, logits: np.ndarray) -> np.ndarray:
+    """The scores that the pipeline makes of logits, by its rule for which function applies."""
+    from transformers.pipelines.text_classification import ClassificationFunction, sigmoid, softmax
+
+    if function is None:
+        if config.problem_type == "regression":
+            function = ClassificationFunction.NONE
+        elif config.problem_type == "multi_label_classification" or config.num_labels == 1:
+            function = ClassificationFunction.SIGMOID
+        else:
+            function = ClassificationFunction.SOFTMAX
+    if function == ClassificationFunction.NONE:
+        return logits
+    scores: np.ndarray = sigmoid(logits) if function == ClassificationFunction.SIGMOID else softmax(logits)
+    return scores
 
 
 def model_limit(pipeline: Any) -> int | None:

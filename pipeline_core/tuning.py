@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 SMALLEST, LARGEST = 256, 2**20
 _CEILING_LASTS_S = 7 * 24 * 3600
+_CLEARLY_MORE = 1.25
 
 
 class Remembered(BaseModel):
@@ -25,8 +26,9 @@ class Remembered(BaseModel):
 
     Attributes:
         fastest: The fastest budget measured, in padded tokens a batch.
-        ceiling: A budget that fitted after a larger one had not; believed for a week.
+        ceiling: A budget that fitted after a larger one had not; believed for a week, and on no more memory.
         ceiling_at: When the ceiling was met, in seconds since 1970.
+        memory_bytes: The memory that there was then.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -34,6 +36,7 @@ class Remembered(BaseModel):
     fastest: PositiveInt | None = None
     ceiling: PositiveInt | None = None
     ceiling_at: float = 0.0
+    memory_bytes: int | None = None
 
 
 class BudgetMemory:
@@ -42,14 +45,16 @@ class BudgetMemory:
     A folder that can't be written costs the memory, never the run.
 
     Args:
-        folder: Where the files lie; None for ``PIPELINE_FLOWS_CACHE`` or the user's cache folder.
         key: Everything that decides which budget is right: model, device, dtype, ...
+        folder: Where the files lie; None for ``PIPELINE_FLOWS_CACHE`` or the user's cache folder.
+        memory_bytes: The memory that there is in all; a ceiling that was met with less of it is forgotten.
     """
 
-    def __init__(self, key: tuple[str, ...], folder: Path | None = None) -> None:
+    def __init__(self, key: tuple[str, ...], folder: Path | None = None, memory_bytes: int | None = None) -> None:
         digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:24]
         self._path = (folder or cache_folder() / "budgets") / f"{digest}.json"
         self._key = key
+        self._memory_bytes = memory_bytes
 
     def load(self) -> Remembered:
         """What is known; nothing where nothing can be read."""
@@ -57,13 +62,14 @@ class BudgetMemory:
             found = Remembered.model_validate_json(self._path.read_bytes())
         except (OSError, ValidationError):
             return Remembered()
-        if time.time() - found.ceiling_at > _CEILING_LASTS_S:
+        grown = (self._memory_bytes or 0) > _CLEARLY_MORE * (found.memory_bytes or self._memory_bytes or 0)
+        if grown or time.time() - found.ceiling_at > _CEILING_LASTS_S:
             return found.model_copy(update={"ceiling": None})
         return found
 
     def save(self, known: Remembered) -> None:
         """Replace the file at once, whole."""
-        content = {"key": self._key, **known.model_dump()}
+        content = {"key": self._key, **known.model_dump(), "memory_bytes": self._memory_bytes}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, suffix=".tmp", delete=False) as file:
@@ -150,7 +156,7 @@ class _Probe:
     _ROUNDS = 3
     _ENOUGH_S = 0.3  # small models get more rounds: one batch of theirs is mostly noise
     _MOST_ROUNDS = 12
-    _CLEARLY = 1.03
+    _CLEARLY = 1.02  # where rates level off, stopping here leaves less than 5% behind
 
     def __init__(self, start: int) -> None:
         self._enter([max(SMALLEST, start // 2), start, start * 2])

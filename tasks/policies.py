@@ -7,8 +7,10 @@ from prefect.runtime import task_run
 from prefect.tasks import Task
 
 from pipeline_core.errors import is_retryable
+from pipeline_core.inference import make_engine
+from pipeline_core.loading import load_pipeline
 from pipeline_core.memory import is_out_of_memory
-from pipeline_core.spec import BatchPolicy
+from pipeline_core.spec import BatchPolicy, PipelineSpec
 
 RETRIES = 3
 RETRY_DELAYS_S: list[float] = [2, 10, 30]
@@ -20,6 +22,13 @@ def can_end_differently(task: Task[..., Any], run: TaskRun, state: State[Any]) -
     return isinstance(error, BaseException) and (is_retryable(error) or is_out_of_memory(error))
 
 
-def smaller_each_attempt(batch: BatchPolicy) -> BatchPolicy:
-    """The batches of this attempt: half of the one before's, from the second one on."""
-    return batch.halved((task_run.run_count or 1) - 1)
+def smaller_each_attempt(batch: BatchPolicy, spec: PipelineSpec) -> BatchPolicy:
+    """The batches of this attempt: half of the one before's, from the second one on.
+
+    A budget that is left to be measured is halved from where its first batch would start.
+    """
+    failed = (task_run.run_count or 1) - 1
+    if failed and batch.max_batch_tokens == "auto":
+        first = make_engine(load_pipeline(spec), spec, batch).max_batch_tokens
+        batch = batch.model_copy(update={"max_batch_tokens": first or "auto"})
+    return batch.halved(failed)

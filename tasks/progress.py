@@ -5,6 +5,7 @@ milliseconds; the time between two grows with what the last one took, to stay un
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class RunProgress:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._inferred = 0
-        self._next_update = 0.0
+        self._next_update = time.monotonic() + _LEAST_INTERVAL_S
         self._next_log = time.monotonic() + _LOG_INTERVAL_S
         self._artifact: UUID | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = logging.getLogger(__name__)
@@ -76,8 +77,10 @@ class RunProgress:
     def line(self) -> str:
         """Where the run is, in a line."""
         eta = self.eta_s
-        parts = [f"{self.done:,} of {self.rows:,} rows", f"{self.rows_per_second:,.1f} rows/s"]
-        if eta is not None:
+        parts = [f"{self.done:,} of {self.rows:,} rows"]
+        if self._inferred:
+            parts.append(f"{self.rows_per_second:,.1f} rows/s")
+        if eta:
             parts.append(f"{duration(eta)} left")
         if self.max_batch_tokens is not None:
             parts.append(f"{self.max_batch_tokens:,} tokens a batch")
@@ -94,6 +97,7 @@ class RunProgress:
             self.max_batch_tokens = max_batch_tokens
             if time.monotonic() < self._next_update:
                 return
+            self._next_update = math.inf  # until this update is through
         self._publish()
 
     def abandoned(self, shard: int) -> None:
@@ -127,7 +131,10 @@ class RunProgress:
             listener(self)
         if self._artifact is not None:
             share = 100.0 * self.done / self.rows if self.rows else 100.0
-            update_progress_artifact(self._artifact, progress=min(100.0, share), description=self._description())
+            try:
+                update_progress_artifact(self._artifact, progress=min(100.0, share), description=self._description())
+            except Exception as error:  # a server that is away for a while costs the watching, not the run
+                self._logger.warning("the progress artifact can't be updated: %s", error)
         if last or started >= self._next_log:
             self._logger.info(self.line())
             self._next_log = started + _LOG_INTERVAL_S

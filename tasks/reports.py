@@ -5,25 +5,20 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from pipeline_core.evaluation import Evaluation, evaluate
-from pipeline_core.loading import model_labels
+from pipeline_core.evaluation import Evaluation, evaluate_output
 from pipeline_core.report import figure_rows, headline, markdown_report, table_rows
 from pipeline_core.shards import RunPlan
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary
 
 
 @task(task_run_name="evaluate", cache_policy=NO_CACHE)
-def evaluate_labels(plan: RunPlan, output: OutputRef, label_column: str) -> Evaluation:
+def evaluate_labels(output: OutputRef, label_column: str) -> Evaluation:
     """Compare the predicted labels with a column that the output kept.
 
     Raises:
         SpecError: A label of the dataset is none of the model's.
     """
-    folder, columns = OutputFolder(output), [label_column, "predicted_label"]
-    pairs = (
-        (row[label_column], row["predicted_label"]) for batch in folder.batches(columns) for row in batch.to_pylist()
-    )
-    return evaluate(pairs, model_labels(plan.spec))
+    return evaluate_output(OutputFolder(output), label_column)
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE)

@@ -26,16 +26,18 @@ def run_pipeline(
     failures: FailurePolicy,
     rows_per_shard: int | None,
     shards_at_once: int,
+    label_column: str | None = None,
 ) -> FinishedRun:
     """Plan, infer and commit a run, inside a flow.
 
     Raises:
+        ColumnNotFoundError: The dataset lacks a column; ``label_column`` is one that the output must keep.
         OutputInUseError: Another run that is alive holds the output folder.
         OutputMismatchError: The folder holds another plan's output.
         FailureBudgetExceededError: More rows failed than ``failures`` allows.
     """
     with OutputFolder(output).claim() as lease:
-        plan = plan_run(dataset, spec, output, lease.owner, rows_per_shard)
+        plan = plan_run(dataset, spec, output, lease.owner, rows_per_shard, label_column)
         with live_progress(RunProgress(plan.rows, f"{plan.spec.task} over {plan.dataset.path}")):
             infer_shards(
                 plan,
@@ -46,7 +48,7 @@ def run_pipeline(
                 batch=batch,
                 failures=failures,
             )
-        return FinishedRun(plan, commit_run(plan, output, lease.owner))
+        return FinishedRun(plan, commit_run(plan, output, lease.owner, failures))
 
 
 def infer_shards(plan: RunPlan, at_once: int, **arguments: Any) -> list[ShardManifest]:

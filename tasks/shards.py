@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from pipeline_core.evaluation import open_labelled
 from pipeline_core.figures import Figures
 from pipeline_core.inference import FailureBudget, Inference
 from pipeline_core.loading import pin
@@ -20,16 +21,26 @@ from tasks.progress import RunProgress, current_progress
 
 @task(task_run_name="plan", cache_policy=NO_CACHE, retries=1, retry_condition_fn=can_end_differently)
 def plan_run(
-    dataset: DatasetRef, spec: PipelineSpec, output: OutputRef, owner: str, rows_per_shard: int | None
+    dataset: DatasetRef,
+    spec: PipelineSpec,
+    output: OutputRef,
+    owner: str,
+    rows_per_shard: int | None,
+    label_column: str | None = None,
 ) -> RunPlan:
     """Cut the dataset into shards and make the folder that plan's.
 
     Raises:
-        SourceError: The dataset can't be read as described.
+        SourceError: The dataset can't be read as described, or has no ``label_column``.
+        SpecError: The labels in ``label_column`` can't be compared with what the pipeline predicts.
         OutputMismatchError: The folder holds another plan's output.
     """
     pinned = pin(spec)
-    plan = plan_shards(open_dataset(dataset, spec.task), pinned.spec, rows_per_shard, pinned.model)
+    if label_column is None:
+        opened = open_dataset(dataset, spec.task)
+    else:
+        opened = open_labelled(dataset, pinned.spec, label_column)
+    plan = plan_shards(opened, pinned.spec, rows_per_shard, pinned.model)
     OutputFolder(output).adopt(plan, owner)
     get_run_logger().info("%s rows in %s shards", f"{plan.rows:,}", f"{len(plan.shards):,}")
     return plan
@@ -67,7 +78,7 @@ def infer_shard(
         _report_commit(progress, shard, manifest)
         return Completed(name="Cached", message="the folder has this shard", data=manifest)
     try:
-        manifest = _infer(shard, plan, spec, folder, owner, smaller_each_attempt(batch), failures, progress)
+        manifest = _infer(shard, plan, spec, folder, owner, smaller_each_attempt(batch, spec), failures, progress)
     except BaseException:
         if progress is not None:
             progress.abandoned(shard.index)
@@ -77,13 +88,16 @@ def infer_shard(
 
 
 @task(task_run_name="commit", cache_policy=NO_CACHE, retries=1, retry_condition_fn=can_end_differently)
-def commit_run(plan: RunPlan, output: OutputRef, owner: str) -> RunSummary:
+def commit_run(plan: RunPlan, output: OutputRef, owner: str, failures: FailurePolicy) -> RunSummary:
     """Verify that every shard is there and write the run's summary.
 
     Raises:
         OutputError: A shard is missing.
+        FailureBudgetExceededError: The shards, each within ``failures``, have too many bad rows together.
     """
-    return OutputFolder(output).commit_run(plan, owner)
+    folder = OutputFolder(output)
+    FailureBudget(failures, plan.rows, folder.bad_rows(plan)).close()
+    return folder.commit_run(plan, owner)
 
 
 def _infer(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from numbers import Real
 
 import pytest
-from tiny_models import SENTENCES, WORDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_models import SENTENCES, WORDS
 
 from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, Prediction, infer, load_pipeline
 from pipeline_core.engine import Engine

@@ -3,9 +3,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_core.errors import SpecError
+from pipeline_core.loading import ModelRecord
 from pipeline_core.shards import RunPlan, plan_shards
 from pipeline_core.sources import DatasetRef, open_dataset
-from pipeline_core.loading import ModelRecord
 from pipeline_core.spec import PipelineSpec
 
 SPEC = PipelineSpec(task="text-classification", model="demo:sentiment")

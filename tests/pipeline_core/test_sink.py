@@ -16,11 +16,11 @@ import pipeline_core.writer
 from pipeline_core.errors import LeaseLostError, OutputError, OutputInUseError, OutputMismatchError
 from pipeline_core.figures import Figures
 from pipeline_core.lease import LEASE_FILE
+from pipeline_core.loading import ModelRecord
 from pipeline_core.records import Prediction, Record, RowError
 from pipeline_core.shards import plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef
 from pipeline_core.sources import DatasetRef, open_dataset
-from pipeline_core.loading import ModelRecord
 from pipeline_core.spec import PipelineSpec
 from pipeline_core.storage import Storage
 
