@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pipeline_core.catalog import find_task
-from pipeline_core.devices import device_name, device_slot, memory_bytes
+from pipeline_core.devices import device_name, memory_bytes
 from pipeline_core.engine import Engine
 from pipeline_core.errors import FailureBudgetExceededError
 from pipeline_core.figures import Figures
@@ -92,12 +92,11 @@ class Inference:
 
     def __iter__(self) -> Iterator[tuple[Record, Prediction]]:
         pipeline = load_pipeline(self._spec)
-        with device_slot(pipeline.device):
-            engine = make_engine(pipeline, self._spec, self._batch)
-            self.figures = engine.figures
-            for prediction in engine.run(self._holding()):
-                self._on_progress(engine.figures, engine.max_batch_tokens)
-                yield self._held.popleft(), prediction
+        engine = make_engine(pipeline, self._spec, self._batch)
+        self.figures = engine.figures
+        for prediction in engine.run(self._holding()):
+            self._on_progress(engine.figures, engine.max_batch_tokens)
+            yield self._held.popleft(), prediction
 
     def _holding(self) -> Iterator[Record]:
         for record in self._records:

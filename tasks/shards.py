@@ -1,5 +1,6 @@
 """Plan a run, infer its shards, commit it: what Prefect sees, names and retries."""
 
+from collections.abc import Callable
 from typing import Any
 
 from prefect import task
@@ -9,8 +10,9 @@ from prefect.states import Completed
 
 from pipeline_core.evaluation import open_labelled
 from pipeline_core.figures import Figures
-from pipeline_core.inference import FailureBudget, Inference
+from pipeline_core.inference import FailureBudget
 from pipeline_core.loading import pin
+from pipeline_core.shard_run import run_shard
 from pipeline_core.shards import RunPlan, Shard, plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
 from pipeline_core.sources import DatasetRef, open_dataset
@@ -78,7 +80,8 @@ def infer_shard(
         _report_commit(progress, shard, manifest)
         return Completed(name="Cached", message="the folder has this shard", data=manifest)
     try:
-        manifest = _infer(shard, plan, spec, folder, owner, smaller_each_attempt(batch, spec), failures, progress)
+        smaller = smaller_each_attempt(batch, spec)
+        manifest = run_shard(shard, plan, spec, folder, owner, smaller, failures, _reporting(progress, shard))
     except BaseException:
         if progress is not None:
             progress.abandoned(shard.index)
@@ -100,30 +103,12 @@ def commit_run(plan: RunPlan, output: OutputRef, owner: str, failures: FailurePo
     return folder.commit_run(plan, owner)
 
 
-def _infer(
-    shard: Shard,
-    plan: RunPlan,
-    spec: PipelineSpec,
-    folder: OutputFolder,
-    owner: str,
-    batch: BatchPolicy,
-    failures: FailurePolicy,
-    progress: RunProgress | None,
-) -> ShardManifest:
-    dataset = open_dataset(plan.dataset, spec.task)
-    budget = FailureBudget(failures, plan.rows, folder.bad_rows(plan))
-
+def _reporting(progress: RunProgress | None, shard: Shard) -> Callable[[Figures, int | None], None]:
     def report(figures: Figures, max_batch_tokens: int | None) -> None:
         if progress is not None:
             progress.inferring(shard.index, figures, max_batch_tokens)
 
-    records = dataset.records(shard.start, shard.stop)
-    with folder.shard_writer(shard, plan, owner) as writer:
-        inference = Inference(spec, records, batch, report)
-        for record, prediction in inference:
-            writer.write(record, prediction)
-            budget.count(prediction)
-        return writer.commit(inference.figures)
+    return report
 
 
 def _report_commit(progress: RunProgress | None, shard: Shard, manifest: ShardManifest) -> None:

@@ -305,3 +305,9 @@ def test_concurrent_runs_share_a_model_and_do_not_mix(spec):
         thread.join()
     assert all(same(answers, list(wanted.values())) for answers in found.values())
     assert len(found) == 3
+
+
+def test_two_runs_can_be_read_in_turn(spec):
+    pairs = zip(infer(spec, SENTENCES), infer(spec, reversed(SENTENCES)), strict=True)
+    forward, backward = zip(*((a.output, b.output) for a, b in pairs), strict=True)
+    assert same(list(forward), list(reversed(backward)))
