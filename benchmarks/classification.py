@@ -84,7 +84,7 @@ def full_size(model: str, rows: datasets.Dataset, rounds: int) -> None:
 
 def small(rows: datasets.Dataset, rounds: int) -> None:
     """Short texts with the bundled model, where a row costs little but overhead."""
-    from pipeline_core.loading import model_folder
+    from pipeline_core.pinning import model_folder
 
     model = str(model_folder("demo:sentiment"))
     sizes = (1, 8, 32, 256)

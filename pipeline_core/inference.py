@@ -10,7 +10,8 @@ from pipeline_core.engine import Engine
 from pipeline_core.errors import FailureBudgetExceededError
 from pipeline_core.figures import Figures
 from pipeline_core.inputs import count_inputs, iterate_inputs
-from pipeline_core.loading import load_pipeline, pin
+from pipeline_core.loading import load_pipeline
+from pipeline_core.pinning import pin
 from pipeline_core.records import Prediction, Record
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
 from pipeline_core.stages import PipelineStages, Stages

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline_core.figures import Figures
-from pipeline_core.loading import ModelRecord
+from pipeline_core.pinning import ModelRecord
 from pipeline_core.shards import RunPlan, Shard
 
 _VERSIONED = ("pipeline-flows", "torch", "transformers", "datasets", "pyarrow")

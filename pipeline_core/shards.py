@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.columns import output_schema
 from pipeline_core.errors import SpecError
-from pipeline_core.loading import ModelRecord, PinnedSpec
+from pipeline_core.pinning import ModelRecord, PinnedSpec
 from pipeline_core.sources import DatasetRef, OpenDataset
 from pipeline_core.spec import PipelineSpec
 

@@ -11,7 +11,7 @@ from prefect.states import Completed
 from pipeline_core.evaluation import open_labelled
 from pipeline_core.figures import Figures
 from pipeline_core.inference import FailureBudget
-from pipeline_core.loading import pin
+from pipeline_core.pinning import pin
 from pipeline_core.shard_run import run_shard
 from pipeline_core.shards import RunPlan, Shard, plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest

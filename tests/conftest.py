@@ -1,9 +1,11 @@
 """Fixtures for all tests: tiny real models, built once a session, and a cache folder that is not the user's."""
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models gain nothing from more threads, and lose much to waiting for them on a busy machine.
@@ -48,3 +50,76 @@ def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str
         return built[kind]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of one Prefect API for the session, with a database and a home of its own."""
+    os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+    from prefect import settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    private = {
+        settings.PREFECT_HOME: tmp_path_factory.mktemp("prefect"),
+        settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # its thread holds up the end of each run by a second
+    }
+    with settings.temporary_settings(private), prefect_test_harness(server_startup_timeout=120):
+        yield settings.PREFECT_API_URL.value()
+
+
+class SeenRun(NamedTuple):
+    """What the API has of a flow run."""
+
+    state: Any
+    name: str
+    tasks: dict[str, Any]
+    artifacts: dict[str, Any]
+
+    @property
+    def error(self) -> BaseException:
+        """What the flow raised."""
+        return self.state.result(raise_on_failure=False)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The names of the states that the task runs ended in."""
+        return {name: task.state_name for name, task in self.tasks.items()}
+
+
+@pytest.fixture(scope="session")
+def read_run(prefect_server: str) -> Callable[..., SeenRun]:
+    """Read a flow run, by its id or the last that started, once its task run ``last`` has ended."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    def read(run_id: Any = None, last: str | None = "report") -> SeenRun:
+        with get_client(sync_client=True) as client:
+            if run_id is None:
+                run_id = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0].id
+            chosen = {"flow_run_filter": FlowRunFilter(id={"any_": [run_id]})}
+            deadline = time.monotonic() + 60
+            while True:  # the states of task runs reach the server as events, a little late
+                tasks = {task.name: task for task in client.read_task_runs(**chosen)}
+                ended = all(task.state is not None and task.state.is_final() for task in tasks.values())
+                if ended and (last is None or last in tasks):
+                    break
+                assert time.monotonic() < deadline, f"{last} has not ended: {tasks}"
+                time.sleep(0.05)
+            run = client.read_flow_run(run_id)
+            artifacts = {artifact.type: artifact for artifact in client.read_artifacts(**chosen)}
+        return SeenRun(run.state, run.name, tasks, artifacts)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def run_flow(read_run: Callable[..., SeenRun]) -> Callable[..., SeenRun]:
+    """Run a flow and read back what the API has of it."""
+
+    def run(flow: Any, last: str | None = "report", **parameters: Any) -> SeenRun:
+        state = flow(**parameters, return_state=True)
+        return read_run(state.state_details.flow_run_id, last)._replace(state=state)
+
+    return run

@@ -15,7 +15,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from safetensors.torch import load_file
 from tiny_models import SENTENCES
 
-from pipeline_core import PipelineSpec, load_pipeline, loading, unload
+from pipeline_core import PipelineSpec, load_failures, load_pipeline, loading, quantization, unload
 from pipeline_core.devices import fastest_dtype, resolve_device
 from pipeline_core.errors import (
     DeviceNotFoundError,
@@ -25,7 +25,7 @@ from pipeline_core.errors import (
     ModelNotFoundError,
     is_retryable,
 )
-from pipeline_core.loading import PinnedSpec, pin
+from pipeline_core.pinning import PinnedSpec, pin
 from pipeline_core.spec import DEMO_MODEL
 
 TOKEN = "hf_PLANTED"
@@ -359,7 +359,7 @@ def test_a_missing_device_is_refused_with_those_that_are_here(model, device):
 
 
 def test_without_bitsandbytes_quantization_says_what_to_install(model, monkeypatch):
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(quantization, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match="pip install bitsandbytes"):
         load_pipeline(spec_of(model, quantization="8bit"))
 
@@ -373,13 +373,13 @@ def test_without_bitsandbytes_quantization_says_what_to_install(model, monkeypat
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(error, package):
-    explained = loading._missing_package("someone/model", error)
+    explained = load_failures.missing_package("someone/model", error)
     assert isinstance(explained, MissingPackageError)
     assert str(explained).endswith(f"pip install {package}")
 
 
 def test_a_missing_package_without_a_name_is_told_as_it_is():
-    explained = loading._missing_package("someone/model", ImportError("FlashAttention2 can't be used"))
+    explained = load_failures.missing_package("someone/model", ImportError("FlashAttention2 can't be used"))
     assert "FlashAttention2 can't be used" in str(explained)
     assert "pip install" not in str(explained)
 
@@ -425,7 +425,7 @@ NOT_LISTED = "someone/model is not a local folder and is not a valid model ident
     ],
 )
 def test_the_hubs_answers_are_told_apart(error, kind, said):
-    explained = loading._explained("someone/model", None, error)
+    explained = load_failures.explain("someone/model", None, error)
     assert type(explained) is kind
     assert said in str(explained)
     assert not is_retryable(explained)
@@ -433,9 +433,9 @@ def test_the_hubs_answers_are_told_apart(error, kind, said):
 
 def test_a_hub_that_can_not_be_reached_is_worth_another_try_unless_offline(monkeypatch):
     error = raised_from("We couldn't connect to 'https://huggingface.co' to load the files", None)
-    assert not is_retryable(loading._explained("someone/model", None, error))
+    assert not is_retryable(load_failures.explain("someone/model", None, error))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    assert is_retryable(loading._explained("someone/model", None, error))
+    assert is_retryable(load_failures.explain("someone/model", None, error))
 
 
 @pytest.mark.parametrize("name", ["no-such/model", "/no/such/folder"])

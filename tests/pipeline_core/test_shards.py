@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_core.errors import SpecError
-from pipeline_core.loading import ModelRecord
+from pipeline_core.pinning import ModelRecord
 from pipeline_core.shards import RunPlan, plan_shards
 from pipeline_core.sources import DatasetRef, open_dataset
 from pipeline_core.spec import PipelineSpec
@@ -66,7 +66,9 @@ def test_an_empty_dataset_has_no_shards_and_one_part(tmp_path):
 
 def test_a_plan_outlives_json_with_its_columns_and_fingerprint_and_without_the_token(dataset):
     spec = PipelineSpec(task="text-classification", model="demo:sentiment", token="hf_secret")
-    plan = plan_shards(dataset, spec, 5, model=ModelRecord(name="demo:sentiment", revision="abc", licence="mit", dtype="auto"))
+    plan = plan_shards(
+        dataset, spec, 5, model=ModelRecord(name="demo:sentiment", revision="abc", licence="mit", dtype="auto")
+    )
     text = plan.model_dump_json()
     again = RunPlan.model_validate_json(text)
     assert "hf_secret" not in text

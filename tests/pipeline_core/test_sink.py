@@ -16,7 +16,7 @@ import pipeline_core.writer
 from pipeline_core.errors import LeaseLostError, OutputError, OutputInUseError, OutputMismatchError
 from pipeline_core.figures import Figures
 from pipeline_core.lease import LEASE_FILE
-from pipeline_core.loading import ModelRecord
+from pipeline_core.pinning import ModelRecord
 from pipeline_core.records import Prediction, Record, RowError
 from pipeline_core.shards import plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef
@@ -25,6 +25,10 @@ from pipeline_core.spec import PipelineSpec
 from pipeline_core.storage import Storage
 
 SPEC = PipelineSpec(task="text-classification", model="demo:sentiment")
+
+
+def model_at(revision: str) -> ModelRecord:
+    return ModelRecord(name="demo:sentiment", revision=revision, dtype="auto")
 
 
 def open_rows(path, rows=10, text="text", where=()):
@@ -86,7 +90,7 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def plan(dataset):
-    return plan_shards(dataset, SPEC, 3, model=ModelRecord(name="demo:sentiment", revision="abc", dtype="auto"))
+    return plan_shards(dataset, SPEC, 3, model=model_at("abc"))
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -136,7 +140,7 @@ def test_the_summary_is_there_once_the_run_is_committed(folder, dataset, plan):
         summary = folder.commit_run(plan, lease.owner)
     assert folder.read_summary() == summary
     assert (summary.rows, summary.quarantined, summary.shards, summary.figures.rows) == (8, 2, 4, 10)
-    assert summary.model == ModelRecord(name="demo:sentiment", revision="abc", dtype="auto")
+    assert summary.model == model_at("abc")
     assert {"torch", "transformers"} < set(summary.versions)
 
 
@@ -213,18 +217,24 @@ def test_a_manifest_or_part_of_another_plan_does_not_count(tmp_path, out, datase
         (lambda dataset, tmp_path: plan_shards(dataset, SPEC, 4), "rows_per_shard was 3, now 4"),
         (
             lambda dataset, tmp_path: plan_shards(
-                dataset, PipelineSpec(task=SPEC.task, model=SPEC.model, on_long="error"), 3, ModelRecord(name="demo:sentiment", revision="abc", dtype="auto")
+                dataset,
+                PipelineSpec(task=SPEC.task, model=SPEC.model, on_long="error"),
+                3,
+                model_at("abc"),
             ),
             "spec.on_long was 'truncate', now 'error'",
         ),
         (
             lambda dataset, tmp_path: plan_shards(
-                open_rows(tmp_path / "data.parquet", text="new"), SPEC, 3, ModelRecord(name="demo:sentiment", revision="abc", dtype="auto")
+                open_rows(tmp_path / "data.parquet", text="new"),
+                SPEC,
+                3,
+                model_at("abc"),
             ),
             "the dataset's content has changed",
         ),
         (
-            lambda dataset, tmp_path: plan_shards(dataset, SPEC, 3, ModelRecord(name="demo:sentiment", revision="def", dtype="auto")),
+            lambda dataset, tmp_path: plan_shards(dataset, SPEC, 3, model_at("def")),
             "the model was .*abc.*, now .*def",
         ),
     ],

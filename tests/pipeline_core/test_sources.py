@@ -565,7 +565,7 @@ def test_hub_rows_are_numbered_and_every_range_gives_its_own(hub, streaming):
 def test_a_hub_split_must_be_one_of_those_there_are(hub):
     with pytest.raises(SplitNotFoundError, match="has no split 'valid'; it has test, train"):
         open_rows("org/name", split="valid")
-    with pytest.raises(SplitNotFoundError, match="has several splits: set split to one of test, train"):
+    with pytest.raises(SplitNotFoundError, match="has several splits: name one of test, train"):
         open_rows("org/name")
 
 

@@ -1,0 +1,59 @@
+"""Every command and every example of the documents runs as it is written."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# These set the project up; whoever runs this test has run them.
+SET_UP = {"make demo", "make test", "pip install -c constraints.txt ."}
+
+
+@pytest.fixture
+def a_users_folder(tmp_path, monkeypatch, build_model):
+    """A CSV of reviews, and folders that go by the names of what the documents take from the Hub."""
+    monkeypatch.chdir(tmp_path)
+    demo = ROOT / "pipeline_core" / "demo"
+    reviews = [json.loads(line) for line in (demo / "reviews.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = "".join(f"{json.dumps(r['text']).replace(chr(92) + chr(34), chr(34) * 2)},{r['label']}\n" for r in reviews)
+    (tmp_path / "reviews.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    (tmp_path / "stanfordnlp" / "imdb").mkdir(parents=True)
+    shutil.copy(demo / "reviews.jsonl", tmp_path / "stanfordnlp" / "imdb" / "test.jsonl")
+    shutil.copytree(demo / "model", tmp_path / "distilbert" / "distilbert-base-uncased-finetuned-sst-2-english")
+    return tmp_path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_shows_runs(document, a_users_folder, prefect_harness, capsys):
+    from flows.cli import main
+
+    names: dict = {}
+    ran = 0
+    for kind, text in BLOCK.findall(document.read_text(encoding="utf-8")):
+        if kind == "python":
+            exec(compile(text, f"{document.name}", "exec"), names)
+            ran += 1
+            continue
+        for line in text.replace("\\\n", " ").splitlines():
+            command = line.split("  #")[0].strip()
+            if not command or command in SET_UP:
+                continue
+            program, *arguments = shlex.split(command)
+            assert program == "pipeline-flows", f"{document.name} shows a command that no test runs: {command}"
+            with pytest.raises(SystemExit) as exited:
+                main(arguments)
+            assert exited.value.code == 0, f"{command}\n{capsys.readouterr().err}"
+            ran += 1
+    assert ran, f"{document.name} shows nothing to run"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
