@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from flows.options import BatchOptions, FailureOptions, PipelineOptions, RowOptions, RunOptions
 from pipeline_core.errors import (
     FailureBudgetExceededError,
+    LeaseLostError,
     LoadError,
-    OutputError,
+    OutputInUseError,
+    OutputMismatchError,
     PipelineFlowsError,
     SourceError,
     SpecError,
@@ -177,7 +179,7 @@ def _exit_code(command: Callable[[], object], debug: bool) -> int:
 def _code_of(error: Exception) -> int:
     if isinstance(error, FailureBudgetExceededError):
         return TOO_MANY_BAD_ROWS
-    if isinstance(error, OutputError):
+    if isinstance(error, OutputMismatchError | OutputInUseError | LeaseLostError):
         return OUTPUT_TAKEN
     if isinstance(error, SpecError | SourceError | LoadError | ValidationError | CycloptsError):
         return WRONG
