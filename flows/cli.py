@@ -162,6 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _exit_code(command: Callable[[], object], debug: bool) -> int:
     try:
         command()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped; the same command goes on where this one was", file=sys.stderr)
         return INTERRUPTED

@@ -14,11 +14,23 @@ from pipeline_core.stages import Stages, row_error
 class Entry:
     """A record on its way: its chunks' outputs so far, and what is known of its answer."""
 
-    __slots__ = ("chunks", "error", "number", "outputs", "prediction", "record_id", "tokens", "truncated", "waiting")
+    __slots__ = (
+        "chunks",
+        "error",
+        "input_bytes",
+        "number",
+        "outputs",
+        "prediction",
+        "record_id",
+        "tokens",
+        "truncated",
+        "waiting",
+    )
 
-    def __init__(self, number: int, record_id: str, prepared: list[Chunk] | RowError) -> None:
+    def __init__(self, number: int, record_id: str, prepared: list[Chunk] | RowError, input_bytes: int = 0) -> None:
         self.number = number
         self.record_id = record_id
+        self.input_bytes = input_bytes
         if not prepared:
             prepared = RowError("preprocess", "InvalidInputError", "the pipeline made nothing of this input")
         self.error = prepared if isinstance(prepared, RowError) else None
@@ -45,20 +57,27 @@ class Entry:
 
 
 class Answers:
-    """Puts chunks' outputs together record by record, has them postprocessed, and gives them out in order."""
+    """Puts chunks' outputs together record by record, has them postprocessed, and gives them out in order.
 
-    def __init__(self, stages: Stages, executor: ThreadPoolExecutor) -> None:
+    Attributes:
+        rows: Records that the model is done with, given out or not.
+        failed: Those among them that have no answer.
+    """
+
+    def __init__(self, stages: Stages, executor: ThreadPoolExecutor | None) -> None:
         self._stages = stages
         self._executor = executor
         self._entries: deque[Entry] = deque()
         self._by_number: dict[int, Entry] = {}
         self._behind: deque[Future[None]] = deque()
+        self.rows = 0
+        self.failed = 0
 
     def expect(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             self._entries.append(entry)
             if entry.error is not None:
-                entry.finish(entry.error)
+                self._fail(entry, entry.error)
             else:
                 self._by_number[entry.number] = entry
 
@@ -75,11 +94,17 @@ class Answers:
             if entry.waiting == 0:
                 del self._by_number[chunk.record]
                 if entry.error is not None:
-                    entry.finish(entry.error)
+                    self._fail(entry, entry.error)
                 else:
+                    self.rows += 1
                     complete.append(entry)
         if complete:
             self._behind.append(submit(self._executor, _finish, self._stages, complete))
+
+    def _fail(self, entry: Entry, error: RowError) -> None:
+        self.rows += 1
+        self.failed += 1
+        entry.finish(error)
 
     def ready(self, batches_behind: int) -> Iterator[Prediction]:
         """The answers next in order; waits until at most ``batches_behind`` batches are unfinished."""
@@ -90,14 +115,30 @@ class Answers:
             yield prediction
 
 
-def submit(executor: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Have ``work`` done by a thread, or here where memory is too short to start one."""
+def started(executor: ThreadPoolExecutor) -> ThreadPoolExecutor | None:
+    """The executor with its first thread running, or None where memory is too short for one."""
     try:
-        return executor.submit(work, *arguments)
+        executor.submit(int).result()
     except RuntimeError:
-        future: Future[Any] = Future()
-        future.set_result(work(*arguments))
-        return future
+        executor.shutdown(cancel_futures=True)
+        return None
+    return executor
+
+
+def submit(executor: ThreadPoolExecutor | None, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Have ``work`` done by a thread of the executor, or here without one.
+
+    An executor that is short of memory for one more thread has already queued the work for those that it has:
+    it is then done twice, and its first result is dropped. One with a single thread never comes to that.
+    """
+    if executor is not None:
+        try:
+            return executor.submit(work, *arguments)
+        except RuntimeError:
+            pass
+    future: Future[Any] = Future()
+    future.set_result(work(*arguments))
+    return future
 
 
 def _finish(stages: Stages, entries: list[Entry]) -> None:

@@ -60,7 +60,7 @@ def output_schema(kept_schema: pa.Schema, task: str, parameters: Mapping[str, An
         if name in taken:
             raise SpecError(
                 f"column {name!r} can't be kept: the output has a column of that name itself; "
-                "leave it out of keep_columns, or rename it in the dataset"
+                "name the columns to keep without it (keep_columns, --keep-column), or rename it in the dataset"
             )
         taken.add(name)
     # Metadata describes the source's whole table; readers would take it for the output's.

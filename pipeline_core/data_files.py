@@ -93,9 +93,10 @@ class DataFile:
         return self.url, str(self.fs.ukey(self.path)), *known
 
     def content(self) -> str:
-        """32 hex digits that stand for what the file holds."""
+        """32 hex digits that stand for what the file holds now."""
         if self.is_local:
             return _content_of(*self.version())
+        self.fs.invalidate_cache(self.fs._parent(self.path))
         return xxhash.xxh3_128_hexdigest(repr(self.version()).encode())
 
 

@@ -6,10 +6,11 @@ whatever the number of records.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-from pipeline_core.answers import Answers
+from pipeline_core.answers import Answers, started
 from pipeline_core.batching import Window, padded_tokens
 from pipeline_core.columns import first_label
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
@@ -23,6 +24,20 @@ from pipeline_core.tuning import Budget, BudgetMemory
 _BATCHES_BEHIND = 4
 
 
+class Progress(NamedTuple):
+    """How far a stretch of inference is.
+
+    Attributes:
+        rows: Records that the model is done with; their answers may still wait for one before them.
+        failed: Those among them that have no answer.
+        max_batch_tokens: The budget of the next batch; None where only ``batch_size`` limits it.
+    """
+
+    rows: int
+    failed: int
+    max_batch_tokens: int | None
+
+
 class Engine:
     """One stretch of inference.
 
@@ -31,14 +46,23 @@ class Engine:
         policy: How much to hold and to batch.
         memory: Where the token budget of this model on this device is remembered.
         start_tokens: The budget that the search for the fastest starts from.
+        on_progress: Told after each batch how far it is.
 
     Attributes:
         figures: What has been done so far.
     """
 
-    def __init__(self, stages: Stages, policy: BatchPolicy, memory: BudgetMemory, start_tokens: int) -> None:
+    def __init__(
+        self,
+        stages: Stages,
+        policy: BatchPolicy,
+        memory: BudgetMemory,
+        start_tokens: int,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
         self._stages = stages
         self._policy = policy
+        self._on_progress = on_progress
         self.figures = Figures()
         unlimited = policy.batch_size is not None and policy.max_batch_tokens == "auto"
         wanted = None if unlimited else policy.max_batch_tokens
@@ -54,25 +78,36 @@ class Engine:
 
         Raises:
             DeviceFailedError: The accelerator is lost to this process.
+            Exception: What ``records`` raised, after the answers to all that it gave before.
         """
-        started = time.perf_counter()
-        before = ThreadPoolExecutor(self._policy.preprocess_threads, "preprocess")
-        behind = ThreadPoolExecutor(1, "postprocess")
+        began = time.perf_counter()
+        executors = (
+            ThreadPoolExecutor(self._policy.preprocess_threads, "preprocess"),
+            ThreadPoolExecutor(1, "postprocess"),
+        )
+        before, behind = map(started, executors)
         ahead = LookAhead(records, self._stages, self._policy, before, lambda: self._budget.limit)
         answers = Answers(self._stages, behind)
+        # One row at a time means that whoever gives them may wait for the answer before the next.
+        most_behind = 0 if self._policy.lookahead_rows == 1 else _BATCHES_BEHIND
         try:
             while (window := ahead.window()) is not None:
                 answers.expect(window.entries)
                 chunks = Window(window.chunks, stages_group(self._stages.batching))
                 while chunks:
-                    ahead.read_on(2 * self._run_batch(chunks, answers))
-                    yield from self._counted(answers.ready(_BATCHES_BEHIND), started)
-                yield from self._counted(answers.ready(_BATCHES_BEHIND), started)
-            yield from self._counted(answers.ready(0), started)
+                    rows = self._run_batch(chunks, answers)
+                    self._on_progress(Progress(answers.rows, answers.failed, self._budget.limit))
+                    yield from self._counted(answers.ready(most_behind), began)
+                    ahead.read_on(2 * rows)
+                yield from self._counted(answers.ready(most_behind), began)
+            yield from self._counted(answers.ready(0), began)
+        except Exception:
+            yield from self._counted(answers.ready(0), began)
+            raise
         finally:
-            self.figures.seconds = time.perf_counter() - started
-            before.shutdown(cancel_futures=True)
-            behind.shutdown(cancel_futures=True)
+            self.figures.seconds = time.perf_counter() - began
+            for executor in executors:
+                executor.shutdown(cancel_futures=True)
 
     def _run_batch(self, chunks: Window, answers: Answers) -> int:
         """Run one batch; returns its number of chunks."""
@@ -91,12 +126,12 @@ class Engine:
         answers.take_in(batch, outputs)
         return len(batch)
 
-    def _counted(self, predictions: Iterable[Prediction], started: float) -> Iterator[Prediction]:
+    def _counted(self, predictions: Iterable[Prediction], began: float) -> Iterator[Prediction]:
         figures = self.figures
         for prediction in predictions:
             figures.rows += 1
             figures.truncated += prediction.truncated
-            figures.seconds = time.perf_counter() - started
+            figures.seconds = time.perf_counter() - began
             if prediction.error is not None:
                 figures.quarantined += 1
             elif (label := first_label(prediction.output)) is not None:

@@ -13,7 +13,8 @@
     │   ├── DatasetNotFoundError
     │   ├── SplitNotFoundError
     │   ├── ColumnNotFoundError
-    │   └── FormatError
+    │   ├── FormatError
+    │   └── DatasetChangedError
     ├── RecordError                one record has no answer; it goes to quarantine
     │   ├── InvalidInputError
     │   ├── InputTooLongError
@@ -138,6 +139,18 @@ class ColumnNotFoundError(SourceError):
 
 class FormatError(SourceError):
     """A file is not of an accepted format, or not what its name says."""
+
+
+class DatasetChangedError(SourceError):
+    """The rows of a shard are not the ones that the run was planned for."""
+
+    def __init__(self, dataset: str, shard: str) -> None:
+        self.dataset = dataset
+        self.shard = shard
+        super().__init__(
+            f"dataset {dataset!r} has changed since the run was planned: the rows of {shard} are others now; "
+            "run again, which makes the plan anew, with replace set or into another folder"
+        )
 
 
 class RecordError(PipelineFlowsError):

@@ -1,6 +1,5 @@
 """Compare predicted labels with the labels that a dataset has: accuracy, confusion matrix, F1 by class."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def evaluate(pairs: Iterable[tuple[Any, str]], labels: list[str]) -> Evaluation:
 
     Args:
         pairs: Each row's label in the dataset and the predicted one. The first may be the label, in
-            any case, or its number in the model; None, -1 and not-a-number are left out and counted.
+            any case, or its number in the model; None, -1, not-a-number and blanks are left out and counted.
         labels: The model's labels by number.
 
     Raises:
@@ -117,12 +116,18 @@ def evaluate(pairs: Iterable[tuple[Any, str]], labels: list[str]) -> Evaluation:
     counts: dict[str, Counter[str]] = {label: Counter() for label in labels}
     unlabelled = 0
     for actual, predicted in pairs:
-        if actual is None or actual in (-1, "-1") or (isinstance(actual, float) and math.isnan(actual)):
-            # -1 is how datasets mark a split without labels, and a table's numbers may have gaps.
+        if _is_missing(actual):
             unlabelled += 1
             continue
         counts[_as_model_label(actual, by_name, labels)][predicted] += 1
     return Evaluation(labels, counts, unlabelled)
+
+
+def _is_missing(actual: Any) -> bool:
+    if isinstance(actual, str):
+        return actual.strip() in ("", "-1")
+    # -1 is how datasets mark a split without labels; not-a-number, a gap in a table, differs from itself.
+    return actual is None or bool(actual == -1 or actual != actual)
 
 
 def _as_model_label(actual: Any, by_name: Mapping[str, str], labels: list[str]) -> str:

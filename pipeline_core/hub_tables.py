@@ -106,7 +106,10 @@ class StreamedTable:
 
 @contextmanager
 def _named_errors(path: str) -> Iterator[None]:
+    import datasets
     from datasets.exceptions import DatasetNotFoundError as NotOnTheHub
+    from huggingface_hub.constants import is_offline_mode
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         yield
@@ -114,11 +117,13 @@ def _named_errors(path: str) -> Iterator[None]:
         raise DatasetNotFoundError(
             f"dataset {path!r} is not found: there is no such file or folder here, and none on the Hub ({error})"
         ) from error
-    except ConnectionError as error:
-        raise DatasetNotFoundError(
+    except (ConnectionError, LocalEntryNotFoundError) as error:
+        unreached = DatasetNotFoundError(
             f"dataset {path!r} is not found: there is no such file or folder here, and the Hub can't be reached "
             f"({error})"
-        ) from error
+        )
+        unreached.retryable = not (is_offline_mode() or datasets.config.HF_HUB_OFFLINE)
+        raise unreached from error
     except (ValueError, FileNotFoundError) as error:
         raise DatasetNotFoundError(f"dataset {path!r} can't be loaded from the Hub: {error}") from error
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from pipeline_core.catalog import find_task
 from pipeline_core.devices import device_name, memory_bytes
-from pipeline_core.engine import Engine
+from pipeline_core.engine import Engine, Progress
 from pipeline_core.errors import FailureBudgetExceededError
 from pipeline_core.figures import Figures
 from pipeline_core.inputs import count_inputs, iterate_inputs
 from pipeline_core.loading import load_pipeline
-from pipeline_core.pinning import pin
+from pipeline_core.pinning import model_name
 from pipeline_core.records import Prediction, Record
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
 from pipeline_core.stages import PipelineStages, Stages
@@ -67,7 +67,7 @@ class Inference:
         spec: The pipeline; it is loaded when the iteration starts.
         records: What to run it over.
         batch: How to group them.
-        on_progress: Called after each record with the figures so far and the token budget of the next batch.
+        on_progress: Told after each batch how far it is.
 
     Attributes:
         figures: What has been done so far.
@@ -82,7 +82,7 @@ class Inference:
         spec: PipelineSpec,
         records: Iterable[Record],
         batch: BatchPolicy,
-        on_progress: Callable[[Figures, int | None], None] = lambda figures, max_batch_tokens: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         self.figures = Figures()
         self._spec = spec
@@ -92,11 +92,9 @@ class Inference:
         self._held: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[tuple[Record, Prediction]]:
-        pipeline = load_pipeline(self._spec)
-        engine = make_engine(pipeline, self._spec, self._batch)
+        engine = make_engine(load_pipeline(self._spec), self._spec, self._batch, self._on_progress)
         self.figures = engine.figures
         for prediction in engine.run(self._holding()):
-            self._on_progress(engine.figures, engine.max_batch_tokens)
             yield self._held.popleft(), prediction
 
     def _holding(self) -> Iterator[Record]:
@@ -105,26 +103,33 @@ class Inference:
             yield record
 
 
-def make_engine(pipeline: Any, spec: PipelineSpec, batch: BatchPolicy) -> Engine:
+def make_engine(
+    pipeline: Any,
+    spec: PipelineSpec,
+    batch: BatchPolicy,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Engine:
     """An engine around a loaded pipeline."""
     device = pipeline.device
     key = (
         find_task(spec.task).name,
-        pin(spec).model.model_dump_json(),
+        model_name(spec),
+        str(pipeline.commit),
         device_name(device),
         str(pipeline.dtype),
         str(spec.quantization),
         str(spec.attn_implementation),
     )
     start = _START_TOKENS_CPU if device.type == "cpu" else _START_TOKENS_ACCELERATOR
-    return Engine(make_stages(pipeline, spec), batch, BudgetMemory(key, memory_bytes=memory_bytes(device)[1]), start)
+    memory = BudgetMemory(key, memory_bytes=memory_bytes(device)[1])
+    return Engine(make_stages(pipeline, spec), batch, memory, start, on_progress)
 
 
 def make_stages(pipeline: Any, spec: PipelineSpec) -> Stages:
     """The quickest stages that give what the pipeline gives."""
     if suits_text_stages(pipeline):
         return TextStages(pipeline, spec)
-    return PipelineStages(pipeline, spec.task)
+    return PipelineStages(pipeline, spec)
 
 
 class FailureBudget:
@@ -174,7 +179,8 @@ class FailureBudget:
 def _predictions(
     spec: PipelineSpec, records: Iterator[Record], batch: BatchPolicy, budget: FailureBudget
 ) -> Iterator[Prediction]:
-    for _, prediction in Inference(spec, records, batch):
+    engine = make_engine(load_pipeline(spec), spec, batch)
+    for prediction in engine.run(records):
         yield prediction
         budget.count(prediction)
     budget.close()

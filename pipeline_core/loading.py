@@ -14,10 +14,20 @@ from safetensors import SafetensorError
 
 from pipeline_core.catalog import find_task
 from pipeline_core.devices import resolve_device
-from pipeline_core.errors import ModelNotFoundError
+from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.memory import release_memory
-from pipeline_core.pinning import FolderStats, dtype_name, folder_stats, model_folder, model_name, token_of
+from pipeline_core.missing_weights import check_trained, loading_reports
+from pipeline_core.pinning import (
+    FolderStats,
+    dtype_name,
+    folder_stats,
+    model_folder,
+    model_name,
+    token_of,
+    tokenizer_name,
+    weights_folder,
+)
 from pipeline_core.quantization import fit_for_cpu, quantization_config
 from pipeline_core.spec import PipelineSpec
 
@@ -38,6 +48,8 @@ def load_pipeline(spec: PipelineSpec) -> Any:
         ModelNotFoundError: No such model, revision or weights.
         ModelAccessError: The model is gated and the token is missing or not allowed.
         MissingPackageError: A package that the model or the quantization needs is not installed.
+        LoadError: The checkpoint lacks a part of the model, such as its head.
+        SpecError: The pipeline does not take the values of its ``parameters``.
     """
     return _with_parameters(_warm.get(spec), spec)
 
@@ -70,9 +82,11 @@ class _WarmModels:
 
     def get(self, spec: PipelineSpec) -> Any:
         key = self._key(spec)
-        named = [model_folder(name) for name in (model_name(spec), spec.tokenizer) if name is not None]
+        model = model_folder(model_name(spec))
+        tokenizer = model_folder(spec.tokenizer) if spec.tokenizer is not None else None
+        folders = (weights_folder(model, spec) if model is not None else None, tokenizer)
         with self._lock:
-            stats = tuple(folder_stats(folder) for folder in named if folder is not None)
+            stats = tuple(folder_stats(folder) for folder in folders if folder is not None)
             if key in self._pipelines and self._pipelines[key][0] != stats:
                 del self._pipelines[key]
                 release_memory()
@@ -90,7 +104,7 @@ class _WarmModels:
                 self._pipelines.pop(self._key(spec), None)
 
     def _make_room(self) -> None:
-        most = max(1, int(os.environ.get("PIPELINE_FLOWS_WARM_MODELS", _WARM_MODELS)))
+        most = _most_warm()
         if len(self._pipelines) >= most:
             while len(self._pipelines) >= most:
                 self._pipelines.popitem(last=False)
@@ -107,6 +121,13 @@ class _WarmModels:
 
 
 _warm = _WarmModels()
+
+
+def _most_warm() -> int:
+    wanted = os.environ.get("PIPELINE_FLOWS_WARM_MODELS") or str(_WARM_MODELS)
+    if not wanted.isdecimal():
+        raise SpecError(f"PIPELINE_FLOWS_WARM_MODELS must be a whole number from 1 up, but is {wanted!r} instead")
+    return max(1, int(wanted))
 
 
 def _load(spec: PipelineSpec) -> Any:
@@ -126,7 +147,7 @@ def _load(spec: PipelineSpec) -> Any:
     if spec.quantization is not None:
         model_kwargs["quantization_config"] = quantization_config(spec)
     try:
-        with _without_weight_bars():
+        with _without_weight_bars(), loading_reports() as reports:
             pipeline = transformers.pipeline(
                 spec.task,
                 model=str(folder) if folder is not None else name,
@@ -143,6 +164,7 @@ def _load(spec: PipelineSpec) -> Any:
         raise missing_package(name, error) from error
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise explain(name, folder, error) from error
+    check_trained(name, find_task(spec.task).name, pipeline.model, reports)
     tokenizer = pipeline.tokenizer
     if tokenizer is not None and len(tokenizer) <= len(tokenizer.all_special_ids):
         # Transformers makes an empty one where there is none, and the model then reads only unknown words.
@@ -161,14 +183,16 @@ def _other_tokenizer(spec: PipelineSpec) -> Any:
     from transformers import AutoTokenizer
 
     folder = model_folder(spec.tokenizer)
+    name, revision = (str(folder), None) if folder is not None else tokenizer_name(spec.tokenizer)
     try:
         return AutoTokenizer.from_pretrained(
-            str(folder) if folder is not None else spec.tokenizer,
+            name,
+            revision=revision,
             token=token_of(spec),
             trust_remote_code=spec.trust_remote_code,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise explain(spec.tokenizer, folder, error) from error
+        raise explain(spec.tokenizer if folder is not None else name, folder, error) from error
 
 
 @contextmanager
@@ -198,6 +222,10 @@ def _with_parameters(base: Any, spec: PipelineSpec) -> Any:
         if getattr(base, name, None) is not None
     }
     device = None if getattr(base.model, "hf_device_map", None) is not None else base.device
-    pipeline = type(base)(model=base.model, task=base.task, device=device, **components, **spec.parameters)
+    try:
+        pipeline = type(base)(model=base.model, task=base.task, device=device, **components, **spec.parameters)
+    except (ValueError, KeyError, TypeError) as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in spec.parameters.items())
+        raise SpecError(f"the pipeline of task {spec.task!r} does not take the parameters {given}: {error}") from error
     pipeline.commit = base.commit
     return pipeline

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from pipeline_core.spec import BatchPolicy
 from pipeline_core.stages import Stages, row_error, tensors
 
 _BATCHES_AHEAD = 64
-_LEAST_ROWS_AHEAD, _MOST_ROWS_AHEAD = 512, 8_192
 
 
 class LookAhead:
@@ -26,7 +25,7 @@ class LookAhead:
         records: Iterable[Record],
         stages: Stages,
         policy: BatchPolicy,
-        executor: ThreadPoolExecutor,
+        executor: ThreadPoolExecutor | None,
         max_batch_tokens: Callable[[], int | None],
     ) -> None:
         self._records = enumerate(records)
@@ -38,21 +37,25 @@ class LookAhead:
         self._rows_ahead = 0
         self._left: deque[Entry] = deque()
         self._slice_rows = max(1, min(stages.slice_rows, self._limit.rows))
-        self._last = _Size()
+        self._last = _Size(0, 0, 0)
         self._ended = False
+        self._failure: Exception | None = None
 
     def read_on(self, rows: int = 1) -> None:
         """Read ``rows`` more rows, in whole slices, as far as there is room for them."""
         wanted = self._rows_ahead + rows
         while not self._ended and self._rows_ahead < wanted and self._has_room():
-            records = list(islice(self._records, self._slice_rows))
-            self._ended = len(records) < self._slice_rows
+            records = self._read_slice()
             if records:
                 self._rows_ahead += len(records)
                 self._slices.append(submit(self._executor, _prepare, self._stages, records))
 
     def window(self) -> "Filled | None":
-        """The next records, preprocessed: as many as the look-ahead holds; None when there are no more."""
+        """The next records, preprocessed: as many as the look-ahead holds; None when there are no more.
+
+        Raises:
+            Exception: What the source raised, once all that it gave before has been handed out.
+        """
         window, limit = Filled(), self._limit
         while window.size.within(limit):
             if not self._left:
@@ -65,9 +68,23 @@ class LookAhead:
             self._rows_ahead -= 1
             window.add(self._left.popleft())
         if not window.entries:
+            if self._failure is not None:
+                raise self._failure
             return None
         self._last = window.size
         return window
+
+    def _read_slice(self) -> list[tuple[int, Record]]:
+        records = []
+        try:
+            for record in islice(self._records, self._slice_rows):
+                records.append(record)  # noqa: PERF402  # what came before an error is answered too
+        except Exception as error:
+            self._failure = error
+            self._ended = True
+            return records
+        self._ended = len(records) < self._slice_rows
+        return records
 
     def _has_room(self) -> bool:
         """Whether what is read ahead is within the look-ahead, a row taking what the last window's did."""
@@ -76,14 +93,14 @@ class LookAhead:
 
     @property
     def _limit(self) -> "_Size":
-        policy = self._policy
+        policy, most = self._policy, self._stages.most_rows_ahead
         if policy.lookahead_rows != "auto":
             return _Size(policy.lookahead_rows, math.inf, policy.lookahead_bytes)
         if policy.batch_size is not None:
-            rows = min(_MOST_ROWS_AHEAD, max(_LEAST_ROWS_AHEAD, policy.batch_size * _BATCHES_AHEAD))
+            rows = max(policy.batch_size, min(most, policy.batch_size * _BATCHES_AHEAD))
             return _Size(rows, math.inf, policy.lookahead_bytes)
         tokens = self._max_batch_tokens()
-        return _Size(_MOST_ROWS_AHEAD, math.inf if tokens is None else tokens * _BATCHES_AHEAD, policy.lookahead_bytes)
+        return _Size(most, math.inf if tokens is None else tokens * _BATCHES_AHEAD, policy.lookahead_bytes)
 
 
 class Filled:
@@ -92,7 +109,7 @@ class Filled:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.chunks: list[Chunk] = []
-        self.size = _Size()
+        self.size = _Size(0, 0, 0)
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -100,7 +117,7 @@ class Filled:
         self.size = _Size(
             self.size.rows + 1,
             self.size.tokens + entry.tokens,
-            self.size.bytes + sum(chunk_bytes(chunk) for chunk in entry.chunks),
+            self.size.bytes + entry.input_bytes + sum(chunk_bytes(chunk) for chunk in entry.chunks),
         )
         entry.chunks = []
 
@@ -109,8 +126,8 @@ class _Size(NamedTuple):
     """How much is held, or may be."""
 
     rows: int = 0
-    tokens: float = 0
-    bytes: float = 0
+    tokens: float = math.inf
+    bytes: float = math.inf
 
     def within(self, limit: "_Size") -> bool:
         return self.rows < limit.rows and self.tokens < limit.tokens and self.bytes < limit.bytes
@@ -123,6 +140,20 @@ def chunk_bytes(chunk: Chunk) -> int:
     return sum(tensor.nbytes for _, tensor in tensors(chunk.inputs))
 
 
+def input_bytes(inputs: Any) -> int:
+    """About the bytes of a raw input: its text's, its array's, or its parts' together."""
+    if isinstance(inputs, str | bytes):
+        return len(inputs)
+    if isinstance(inputs, dict):
+        return sum(map(input_bytes, inputs.values()))
+    if isinstance(inputs, list | tuple):
+        return sum(map(input_bytes, inputs))
+    if hasattr(inputs, "nbytes"):
+        return int(inputs.nbytes)
+    width, height = getattr(inputs, "size", None) or (0, 0)  # an image of Pillow's
+    return int(width * height * 4)
+
+
 def _prepare(stages: Stages, records: list[tuple[int, Record]]) -> list[Entry]:
     readable = [(number, record) for number, record in records if record.error is None]
     try:
@@ -131,7 +162,12 @@ def _prepare(stages: Stages, records: list[tuple[int, Record]]) -> list[Entry]:
         prepared = [_prepare_alone(stages, entry) for entry in readable]
     outcomes = iter(prepared)
     return [
-        Entry(number, record.id, next(outcomes) if record.error is None else row_error("read", record.error))
+        Entry(
+            number,
+            record.id,
+            next(outcomes) if record.error is None else row_error("read", record.error),
+            input_bytes(record.inputs),
+        )
         for number, record in records
     ]
 

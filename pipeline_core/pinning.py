@@ -13,6 +13,11 @@ from pipeline_core.catalog import find_task
 from pipeline_core.errors import ModelNotFoundError
 from pipeline_core.spec import DEMO_MODEL, PipelineSpec
 
+# What a training leaves beside the model and no inference reads.
+_LEFTOVERS = re.compile(
+    r"optimizer\.pt|scheduler\.pt|scaler\.pt|rng_state.*\.pth|trainer_state\.json|training_args\.bin|events\.out.*"
+)
+
 FolderStats = tuple[tuple[str, int, int], ...]
 """Name, size and modification time of each file of a folder."""
 
@@ -23,8 +28,8 @@ class ModelRecord(BaseModel):
     Attributes:
         name: The Hub id, the folder, or "demo:sentiment".
         revision: The Hub's commit; None for a folder.
-        content: A hash of the folder's files, its texts (.md) and hidden files aside; None for a model
-            of the Hub.
+        content: A hash of the files right in the folder, without texts (.md), hidden files and what a
+            training leaves, such as its optimizer's state; None for a model of the Hub.
         licence: What the model card names; None if it names none, or is not at hand.
         dtype: The dtype asked for, with "fastest" resolved.
         tokenizer: The commit, or hash of the folder, of a tokenizer other than the model's own.
@@ -71,13 +76,18 @@ def pin(spec: PipelineSpec) -> PinnedSpec:
     update: dict[str, Any] = {"model": name, "dtype": dtype}
     record: dict[str, Any] = {"name": name, "dtype": dtype}
     if folder is not None:
-        record |= {"content": _folder_hash(folder), "licence": _licence(folder / "README.md")}
+        record |= {"content": _folder_hash(weights_folder(folder, spec)), "licence": _licence(folder / "README.md")}
     else:
         update["revision"] = _commit(name, spec.revision, spec) or spec.revision
         record |= {"revision": update["revision"], "licence": _hub_licence(name, update["revision"])}
     if spec.tokenizer is not None:
         tokenizer = model_folder(spec.tokenizer)
-        record["tokenizer"] = _folder_hash(tokenizer) if tokenizer is not None else _commit(spec.tokenizer, None, spec)
+        if tokenizer is not None:
+            record["tokenizer"] = _folder_hash(tokenizer)
+        else:
+            repository, revision = tokenizer_name(spec.tokenizer)
+            commit = record["tokenizer"] = _commit(repository, revision, spec) or revision
+            update["tokenizer"] = repository if commit is None else f"{repository}@{commit}"
     return PinnedSpec(spec=spec.model_copy(update=update), model=ModelRecord(**record))
 
 
@@ -95,7 +105,7 @@ def model_folder(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
+    if name.startswith((".", "/", "~")) or tokenizer_name(name)[0].count("/") > 1 or path.exists():
         raise ModelNotFoundError(name, "it is a path, and no folder is there; give a model's folder or a Hub id")
     return None
 
@@ -110,6 +120,12 @@ def model_name(spec: PipelineSpec) -> str:
     if name is None:
         raise ModelNotFoundError("", f"task {spec.task!r} has no default model; name one")
     return name
+
+
+def tokenizer_name(name: str) -> tuple[str, str | None]:
+    """The repository and the revision that "someone/tokenizer@revision" stands for; the revision may be left out."""
+    repository, _, revision = name.partition("@")
+    return repository, revision or None
 
 
 def dtype_name(spec: PipelineSpec) -> str:
@@ -129,10 +145,22 @@ def token_of(spec: PipelineSpec) -> str | None:
 
 def folder_stats(folder: Path) -> FolderStats:
     """Name, size and time of each file that decides what the model returns."""
-    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
-    visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    stats = [(name.as_posix(), (folder / name).stat()) for name in visible]
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md")
+    used = [path for path in files if not path.name.startswith(".") and not _LEFTOVERS.fullmatch(path.name)]
+    stats = [(path.name, path.stat()) for path in used]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def weights_folder(folder: Path, spec: PipelineSpec) -> Path:
+    """The folder that ``from_pretrained`` reads: the model's, or the subfolder of it that ``model_kwargs`` names.
+
+    Raises:
+        ModelNotFoundError: There is no such subfolder.
+    """
+    subfolder = str(spec.model_kwargs.get("subfolder") or "")
+    if not (folder / subfolder).is_dir():
+        raise ModelNotFoundError(str(folder), f"it has no subfolder {subfolder!r}")
+    return folder / subfolder
 
 
 def _commit(name: str, revision: str | None, spec: PipelineSpec) -> str | None:

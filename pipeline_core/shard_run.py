@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from pipeline_core.devices import device_slot
-from pipeline_core.figures import Figures
+from pipeline_core.engine import Progress
+from pipeline_core.errors import DatasetChangedError
 from pipeline_core.inference import FailureBudget, Inference
 from pipeline_core.loading import load_pipeline
 from pipeline_core.manifest import ShardManifest
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.sink import OutputFolder
-from pipeline_core.sources import open_dataset
+from pipeline_core.sources import OpenDataset, open_dataset
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
 
 
@@ -21,7 +22,8 @@ def run_shard(
     owner: str | None = None,
     batch: BatchPolicy | None = None,
     failures: FailurePolicy | None = None,
-    on_progress: Callable[[Figures, int | None], None] = lambda figures, max_batch_tokens: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    bad_rows_before: int = 0,
 ) -> ShardManifest:
     """Predict every row of a shard, then make it and its manifest appear in the folder at once.
 
@@ -35,19 +37,33 @@ def run_shard(
         owner: The lease under which to write.
         batch: How to group the rows.
         failures: How many rows of the whole run may fail.
-        on_progress: Called after each row with the figures so far and the token budget of the next batch.
+        on_progress: Told after each batch how far the shard is.
+        bad_rows_before: Rows of the run's other shards that have failed; they count towards ``failures``.
 
     Raises:
+        DatasetChangedError: The shard's rows are not the planned ones, before or after they were read.
         FailureBudgetExceededError: The run has more bad rows than ``failures`` allows.
         LeaseLostError: Another run took the folder over.
         LoadError: The pipeline can't be loaded here.
     """
     dataset = open_dataset(plan.dataset, spec.task)
-    budget = FailureBudget(failures or FailurePolicy(), plan.rows, folder.bad_rows(plan))
+    _check_unchanged(dataset, shard)
+    budget = FailureBudget(failures or FailurePolicy(), plan.rows, bad_rows_before)
     records = dataset.records(shard.start, shard.stop)
     inference = Inference(spec, records, batch or BatchPolicy(), on_progress)
     with device_slot(load_pipeline(spec).device), folder.shard_writer(shard, plan, owner) as writer:
         for record, prediction in inference:
             writer.write(record, prediction)
             budget.count(prediction)
+        _check_unchanged(dataset, shard)
         return writer.commit(inference.figures)
+
+
+def _check_unchanged(dataset: OpenDataset, shard: Shard) -> None:
+    """Look at the shard's files again: rows that were read from others would be lost or be there twice."""
+    try:
+        found = dataset.fingerprint(shard.start, shard.stop)
+    except FileNotFoundError as error:
+        raise DatasetChangedError(dataset.ref.path, shard.name) from error
+    if found != shard.fingerprint:
+        raise DatasetChangedError(dataset.ref.path, shard.name)

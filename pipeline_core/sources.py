@@ -31,6 +31,7 @@ from pipeline_core.text_tables import TextTable
 
 DEMO_DATASET = "demo:reviews"
 
+_ID = "id"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _READERS: Mapping[Format, Callable[[DataFile], Table]] = {
     "parquet": ParquetTable,
@@ -55,7 +56,8 @@ class DatasetRef(BaseModel):
         format: The files' format; None goes by their names.
         column: The column to take as input; or a dict from the pipeline's keys to columns, such as
             {"text": "body", "text_pair": "title"}; None takes "text", or the only text column.
-        id_column: The column that names the rows; None names them by file and position.
+        id_column: The column that names the rows; None takes a column "id" of strings or integers if there
+            is one that is not the input. Rows without a name, or null there, are named by file and position.
         keep_columns: Columns to carry to the output; None for all of plain scalars.
         limit: Rows to take, at most, counted after ``where``.
         where: Conditions that all hold for a row that is taken, as ``Condition`` or as text, such as
@@ -114,9 +116,11 @@ class OpenDataset:
     def __init__(self, ref: DatasetRef, tables: TableSequence, preferred: str = "text") -> None:
         """Read ``tables`` as ``ref`` says; where it names no column, ``preferred`` is taken if there is one."""
         self._tables = tables
-        self.ref = ref.model_copy(update={"column": _find_column(ref, tables, preferred)})
-        self._input_columns = input_columns(self._column)
-        self._ids = [] if ref.id_column is None else [ref.id_column]
+        column = _find_column(ref, tables, preferred)
+        self._input_columns = input_columns(column)
+        id_column = ref.id_column or (_ID if _ID not in self._input_columns and tables.names_rows(_ID) else None)
+        self.ref = ref.model_copy(update={"column": column, "id_column": id_column})
+        self._ids = [] if id_column is None else [id_column]
         kept = [tables.field(name) for name in self._kept_columns()]
         self.kept_schema = pa.schema([field.remove_metadata() for field in kept])
         self._where = [tables.field(name) for name in dict.fromkeys(condition.column for condition in ref.where)]
@@ -214,7 +218,7 @@ def open_dataset(ref: DatasetRef | str, task: str | None = "text-classification"
         ref = DatasetRef(path=ref)
     preferred = _modality(task) if ref.column is None else "text"
     if ref.path.startswith("demo:"):
-        ref, files = _demo(ref)
+        files = _demo(ref)
     elif is_file_path(ref.path) or not _HUB_ID.fullmatch(ref.path):
         _refuse_settings(ref, "files", "name", "revision")
         files = find_files(ref.path, ref.split, ref.format)
@@ -231,7 +235,8 @@ def _find_column(ref: DatasetRef, tables: TableSequence, preferred: str) -> Colu
         return ref.column or preferred
 
     def text_columns() -> list[str]:
-        return [name for name in tables.columns if name != ref.id_column and is_text(tables.field(name))]
+        texts = [name for name in tables.columns if name != ref.id_column and is_text(tables.field(name))]
+        return [name for name in texts if name != _ID] or texts
 
     column = choose_column(ref.path, ref.column, tables.columns, text_columns, preferred)
     ids = [] if ref.id_column is None else [ref.id_column]
@@ -250,13 +255,12 @@ def _modality(task: str | None) -> str:
     return modality if modality in ("image", "audio", "video") else "text"
 
 
-def _demo(ref: DatasetRef) -> tuple[DatasetRef, list[DataFile]]:
+def _demo(ref: DatasetRef) -> list[DataFile]:
     if ref.path != DEMO_DATASET:
         raise DatasetNotFoundError(f"dataset {ref.path!r} is not bundled; {DEMO_DATASET!r} is")
     _refuse_settings(ref, DEMO_DATASET, "name", "split", "revision", "format")
     path = str(resources.files("pipeline_core.demo") / "reviews.jsonl")
-    files = [DataFile(file.fs, file.path, "", file.format) for file in find_files(path)]
-    return ref.model_copy(update={"id_column": ref.id_column or "id"}), files
+    return [DataFile(file.fs, file.path, "", file.format) for file in find_files(path)]
 
 
 def _refuse_settings(ref: DatasetRef, kind: str, *settings: str) -> None:

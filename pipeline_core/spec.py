@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from pipeline_core.catalog import check_parameters, find_task
+from pipeline_core.parameter_values import check_values
 
 DEMO_MODEL = "demo:sentiment"
 QUANTIZATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -26,6 +27,21 @@ QUANTIZATIONS: Mapping[str, Mapping[str, Any]] = {
 }
 """What the short names stand for, as arguments of a ``BitsAndBytesConfig``."""
 
+# Arguments of transformers.pipeline() and from_pretrained that loading sets: those of a field, and the rest.
+_OTHER_NAMES = {"use_auth_token": "token", "torch_dtype": "dtype"}
+_NOT_TAKEN = frozenset(
+    {
+        "config",
+        "feature_extractor",
+        "image_processor",
+        "output_loading_info",
+        "pipeline_class",
+        "processor",
+        "state_dict",
+        "use_fast",
+        "video_processor",
+    }
+)
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 _DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 # Where a run takes place and who may load the model decide nothing about what comes out.
@@ -41,14 +57,15 @@ class PipelineSpec(BaseModel):
         task: A pipeline task or an alias of one, such as "text-classification".
         model: A Hub id, a folder, or "demo:sentiment"; None for the task's default model.
         revision: A branch, tag or commit of the model's repository.
-        tokenizer: A tokenizer other than the model's own: a Hub id or a folder.
+        tokenizer: A tokenizer other than the model's own: a Hub id, such as "someone/tokenizer" or
+            "someone/tokenizer@revision", or a folder.
         device: "auto" (the first accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps", an
             accelerator's number, or -1 for the CPU.
         device_map: "auto" or a map of modules to devices, for models that fit on no single one.
         dtype: "auto" as the checkpoint says, a dtype, or "fastest": what runs fastest here.
         quantization: "8bit", "4bit" (in NF4), or the arguments of a ``BitsAndBytesConfig``.
         attn_implementation: An attention of transformers' registry, such as "sdpa" or "eager".
-        model_kwargs: More arguments of ``from_pretrained``.
+        model_kwargs: More arguments of ``from_pretrained``, none that has a field here.
         trust_remote_code: Whether code from the model's repository may run.
         token: For gated models. It is left out of every dump, print and fingerprint.
         parameters: Arguments of the pipeline's call: top_k, truncation, generate_kwargs, ...
@@ -137,6 +154,17 @@ class PipelineSpec(BaseModel):
             )
         return device_map
 
+    @field_validator("model_kwargs", mode="before")
+    @classmethod
+    def _no_argument_of_ours(cls, model_kwargs: Any) -> Any:
+        for name in model_kwargs if isinstance(model_kwargs, dict) else ():
+            field = _OTHER_NAMES.get(name, name)
+            if field in cls.model_fields:
+                raise ValueError(f"set {field}=..., not {name!r} in model_kwargs")
+            if name in _NOT_TAKEN:
+                raise ValueError(f"model_kwargs takes no {name!r}: it goes by the model; leave it out")
+        return model_kwargs
+
     @field_validator("model_kwargs", "parameters", "quantization")
     @classmethod
     def _plain_values(cls, value: Any) -> Any:
@@ -149,8 +177,7 @@ class PipelineSpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_parameters(self.task, self.parameters)
-        if "dtype" in self.model_kwargs or "torch_dtype" in self.model_kwargs:
-            raise ValueError("set the dtype as dtype=, not in model_kwargs")
+        check_values(find_task(self.task), self.parameters)
         if self.on_long == "window" and find_task(self.task).name != "text-classification":
             raise ValueError(f'on_long="window" is for text-classification, not for {self.task!r}')
         if self.device_map is not None and self.device != "auto":
@@ -194,15 +221,16 @@ class BatchPolicy(BaseModel):
     preprocess_threads: PositiveInt = 1
 
     def halved(self, times: int) -> Self:
-        """The same policy with its limits halved ``times`` times, never under one."""
+        """The same policy with its limits and its number of rows held halved ``times`` times, never under one.
+
+        What is "auto" or None stays so.
+        """
         if times <= 0:
             return self
-        update: dict[str, Any] = {"lookahead_bytes": max(1, self.lookahead_bytes >> times)}
-        if self.batch_size is not None:
-            update["batch_size"] = max(1, self.batch_size >> times)
-        if self.max_batch_tokens != "auto":
-            update["max_batch_tokens"] = max(1, self.max_batch_tokens >> times)
-        return self.model_copy(update=update)
+        names = ("batch_size", "max_batch_tokens", "lookahead_rows", "lookahead_bytes")
+        limits = {name: getattr(self, name) for name in names}
+        halved = {name: max(1, limit >> times) for name, limit in limits.items() if isinstance(limit, int)}
+        return self.model_copy(update=halved)
 
 
 class FailurePolicy(BaseModel):

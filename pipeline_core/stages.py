@@ -5,24 +5,27 @@ Every transformers pipeline and every custom one works: it is asked only for ``p
 """
 
 import copy
-import threading
 from collections import UserDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from pipeline_core.catalog import Batching, find_task
-from pipeline_core.errors import InvalidInputError
+from pipeline_core.padding import batching_of
+from pipeline_core.raw_inputs import checked_inputs
 from pipeline_core.records import Chunk, Record, RowError
+from pipeline_core.spec import PipelineSpec
+from pipeline_core.text_limit import TextLimit
+from pipeline_core.tokenizer_pool import TokenizerPool
 
 ForwardPass = Callable[[Any], Any]
 """Maps the model inputs of one batch to the model outputs of that batch, on the CPU."""
 
 _ELEMENTS_PER_TOKEN = 1_000
-_FILES_BY_NAME = ("audio", "image", "video", "multimodal")
+SHORT_TEXT = "A short text."
+LONG_TEXT = "A much longer text, the second half of which stands where the first one has padding. " * 2
 
 
 class Stages(Protocol):
@@ -31,10 +34,12 @@ class Stages(Protocol):
     Attributes:
         batching: Which chunks may share a batch.
         slice_rows: Records that ``preprocess`` is best given at once.
+        most_rows_ahead: Records worth holding to be sorted by length, where the user sets no number.
     """
 
     batching: Batching
     slice_rows: int
+    most_rows_ahead: int
 
     def preprocess(self, records: Sequence[tuple[int, Record]]) -> list[list[Chunk] | RowError]:
         """The chunks of each record, or why it has none; called from several threads."""
@@ -61,21 +66,24 @@ class PipelineStages:
 
     slice_rows = 4
 
-    def __init__(self, pipeline: Any, task: str, forward: ForwardPass | None = None) -> None:
+    def __init__(self, pipeline: Any, spec: PipelineSpec, forward: ForwardPass | None = None) -> None:
         from transformers.pipelines.base import ChunkPipeline
 
         self._pipeline = pipeline
-        self._task = find_task(task)
+        self._task = find_task(spec.task)
         self._forward = forward or forward_pass(pipeline)
         self._chunks = isinstance(pipeline, ChunkPipeline)
-        self._clones = PipelineClones(pipeline)
-        self.batching: Batching = self._task.batching
-        if self.batching == "pad" and getattr(pipeline.tokenizer, "pad_token_id", None) is None:
-            self.batching = "shape"
+        self._tokenizers = TokenizerPool(pipeline.tokenizer)
+        self._text = TextLimit(pipeline, self._task.name, spec) if self._task.modality == "text" else None
+        self.batching = self._batching()
+        self.most_rows_ahead = 256 if self.batching == "pad" else 64
 
     def preprocess(self, records: Sequence[tuple[int, Record]]) -> list[list[Chunk] | RowError]:
         """The chunks of each record, or why it has none."""
-        return [guarded("preprocess", self._preprocess_one, number, record) for number, record in records]
+        with self._tokenizers.borrowed() as tokenizer:
+            pipeline = copy.copy(self._pipeline)
+            pipeline.tokenizer = tokenizer
+            return [guarded("preprocess", self._preprocess_one, pipeline, number, record) for number, record in records]
 
     def forward(self, chunks: Sequence[Chunk]) -> list[Any]:
         """The model's output for each chunk of one batch."""
@@ -101,24 +109,44 @@ class PipelineStages:
                 answers.append(error)
         return answers
 
-    def _preprocess_one(self, number: int, record: Record) -> list[Chunk]:
-        pipeline = self._clones.mine()
-        prepared = pipeline.preprocess(self._checked(record.inputs), **pipeline._preprocess_params)
+    def _preprocess_one(self, pipeline: Any, number: int, record: Record) -> list[Chunk]:
+        inputs = checked_inputs(record.inputs, self._task.name, self._task.modality)
+        parameters = pipeline._preprocess_params
+        length = 0
+        if self._text is not None:
+            length = self._text.length(pipeline.tokenizer, inputs)
+            parameters = self._text.parameters(parameters)
+        prepared = pipeline.preprocess(inputs, **parameters)
         parts = list(prepared) if self._chunks or isinstance(prepared, Iterator) else [prepared]
+        lengths = [chunk_length(part) for part in parts]
+        cut = self._text is not None and self._text.is_cut(length, lengths)
         return [
-            Chunk(number, index, index == len(parts) - 1, part, chunk_length(part)) for index, part in enumerate(parts)
+            Chunk(number, index, index == len(parts) - 1, part, size, cut)
+            for index, (part, size) in enumerate(zip(parts, lengths, strict=True))
         ]
 
-    def _checked(self, inputs: Any) -> Any:
-        if inputs is None:
-            raise InvalidInputError("the input is None")
-        if isinstance(inputs, Path):
-            return str(inputs)
-        if isinstance(inputs, str) and self._task.modality in _FILES_BY_NAME:
-            raise InvalidInputError(
-                f"a string is data, and task {self._task.name!r} takes none: give a pathlib.Path, an image or an array"
-            )
-        return as_chat(inputs)
+    def _batching(self) -> Batching:
+        """What the catalog says, or less where trying it on this model shows that padding changes answers."""
+        stated, tokenizer = self._task.batching, self._pipeline.tokenizer
+        if stated != "pad":
+            return stated
+        if getattr(tokenizer, "pad_token_id", None) is None:
+            return "shape"
+        if self._task.name == "text-generation":  # what is generated follows the text, so padding must not
+            return "pad" if tokenizer.padding_side == "left" else "shape"
+        return batching_of(
+            self._pipeline.model, self._task.name, [tokenizer.padding_side], self._trial_chunks, self._trial_forward
+        )[0]
+
+    def _trial_chunks(self) -> tuple[Chunk, Chunk]:
+        mask = getattr(self._pipeline.tokenizer, "mask_token", None) or ""
+        texts = [f"{mask} {text}" if self._task.name == "fill-mask" else text for text in (SHORT_TEXT, LONG_TEXT)]
+        made = self.preprocess([(number, Record(str(number), text)) for number, text in enumerate(texts)])
+        short, long = (chunks[0] for chunks in made if not isinstance(chunks, RowError))
+        return short, long
+
+    def _trial_forward(self, chunks: Sequence[Chunk], _side: str) -> list[torch.Tensor]:
+        return [output["logits"] for output in self.forward(chunks)]
 
     def _collate(self, items: list[Any]) -> Any:
         from transformers.pipelines.base import pad_collate_fn
@@ -128,40 +156,13 @@ class PipelineStages:
         return pad_collate_fn(pipeline.tokenizer, features)(items)
 
 
-class PipelineClones:
-    """A shallow copy of a pipeline for each thread: a fast tokenizer can't be used by two at once."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-        self._local = threading.local()
-        self._lock = threading.Lock()
-
-    def mine(self) -> Any:
-        """This thread's copy; the model is shared, the tokenizer is not."""
-        if not hasattr(self._local, "pipeline"):
-            with self._lock:
-                clone = copy.copy(self._pipeline)
-                clone.tokenizer = clone_tokenizer(self._pipeline.tokenizer)
-            self._local.pipeline = clone
-        return self._local.pipeline
-
-
-def clone_tokenizer(tokenizer: Any) -> Any:
-    """A tokenizer with the same vocabulary whose truncation can be set apart from the other's."""
-    if not getattr(tokenizer, "is_fast", False):
-        return tokenizer
-    clone = copy.copy(tokenizer)
-    clone._tokenizer = copy.deepcopy(tokenizer._tokenizer)
-    return clone
-
-
 def stages_group(batching: Batching) -> Callable[[Chunk], Hashable]:
     """The key that chunks must share to be batched under ``batching``."""
     if batching == "pad":
         return lambda chunk: None
     if batching == "alone":
         return lambda chunk: (chunk.record, chunk.index)
-    return lambda chunk: _shapes(chunk.inputs)
+    return lambda chunk: _shapes(chunk)
 
 
 def guarded(stage: str, work: Callable[..., list[Chunk]], *arguments: Any) -> list[Chunk] | RowError:
@@ -175,16 +176,6 @@ def guarded(stage: str, work: Callable[..., list[Chunk]], *arguments: Any) -> li
 def row_error(stage: str, error: Exception) -> RowError:
     """The stage, class and message of ``error``."""
     return RowError(stage, type(error).__name__, str(error) or repr(error))
-
-
-def as_chat(inputs: Any) -> Any:
-    """A list of messages as the chat that pipelines make of it, anything else as it is."""
-    if isinstance(inputs, list | tuple) and inputs:
-        from transformers.utils.chat_template_utils import Chat, is_valid_message
-
-        if all(map(is_valid_message, inputs)):
-            return Chat(inputs)
-    return inputs
 
 
 def chunk_length(inputs: Any) -> int:
@@ -232,5 +223,7 @@ def _part(value: Any, index: int) -> Any:
     return value[index]
 
 
-def _shapes(inputs: Any) -> Hashable:
-    return tuple(sorted((name, tuple(value.shape), str(value.dtype)) for name, value in tensors(inputs)))
+def _shapes(chunk: Chunk) -> Hashable:
+    if isinstance(chunk.inputs, tuple):
+        return chunk.length
+    return tuple(sorted((name, tuple(value.shape), str(value.dtype)) for name, value in tensors(chunk.inputs)))

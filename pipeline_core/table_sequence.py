@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipeline_core.errors import ColumnNotFoundError, FormatError
-from pipeline_core.input_columns import HOLDS, text_field
+from pipeline_core.input_columns import HOLDS, is_text, text_field
 from pipeline_core.tables import Row, Table
 
 
@@ -73,6 +73,12 @@ class TableSequence:
         is_untyped = pa.types.is_null(field.type) and held and held[0][0].format in ("csv", "jsonl")
         return text_field(column) if is_untyped else field
 
+    def names_rows(self, column: str) -> bool:
+        """Whether the files that have the column hold strings or integers there, or nothing."""
+        held = [table for table, names in zip(self._tables, self._names, strict=True) if column in names]
+        fields = [table.schema.field(table.schema.names.index(column)) for table in held]
+        return bool(held) and all(map(_is_name, fields))
+
     def require(self, columns: Iterable[str]) -> None:
         """Refuse columns that a file lacks; a key that no JSON line of a file has is but null there.
 
@@ -117,6 +123,10 @@ class TableSequence:
                     cells = {name: cast(row.get(name)) if cast else row.get(name) for name, cast in casts}
                 yield SourceRow(position, f"{table.name}:{number}" if table.name else str(number), row, cells)
                 position += 1
+
+
+def _is_name(field: Any) -> bool:
+    return is_text(field) or pa.types.is_integer(field.type) or pa.types.is_null(field.type)
 
 
 def _wider(field: Any, other: Any, format: str) -> Any:  # noqa: A002

@@ -36,7 +36,7 @@ class Table(Protocol):
     schema: Any
 
     def content(self) -> str:
-        """A hash that changes when a row does."""
+        """A hash that changes when a row does; files are looked at again for it."""
 
     def read(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[Row]:
         """The rows from ``start`` up to ``stop``, with at least these columns, all of which it has."""

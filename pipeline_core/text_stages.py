@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline_core.catalog import Batching
-from pipeline_core.errors import InputTooLongError, InvalidInputError
+from pipeline_core.errors import InputTooLongError, InvalidInputError, SpecError
+from pipeline_core.padding import Side, batching_of
 from pipeline_core.records import Chunk, Record, RowError
 from pipeline_core.spec import PipelineSpec
-from pipeline_core.stages import ForwardPass, PipelineClones, forward_pass, guarded, row_error
+from pipeline_core.stages import LONG_TEXT, SHORT_TEXT, ForwardPass, forward_pass, guarded, row_error
+from pipeline_core.text_limit import model_limit, position_limit
+from pipeline_core.tokenizer_pool import TokenizerPool
 
 _TOKENIZER_SETTINGS = {"truncation", "max_length", "add_special_tokens"}
 
@@ -44,26 +46,35 @@ class TextStages:
     """
 
     slice_rows = 64
+    most_rows_ahead = 8_192
 
     def __init__(self, pipeline: Any, spec: PipelineSpec, forward: ForwardPass | None = None) -> None:
         self._pipeline = pipeline
         self._forward = forward or forward_pass(pipeline)
-        self._clones = PipelineClones(pipeline)
+        self._tokenizers = TokenizerPool(pipeline.tokenizer)
         self._on_long = spec.on_long
         self._stride = spec.window_stride
         settings = pipeline._preprocess_params
         self._special = bool(settings.get("add_special_tokens", True))
+        self._positions = position_limit(pipeline.model)
         limit = model_limit(pipeline)
         self._truncation, self._limit = _truncation(pipeline.tokenizer, settings, limit)
         if self._on_long != "truncate":
             self._limit = settings.get("max_length") or limit
             self._truncation = "longest_first" if self._on_long == "window" and self._limit is not None else None
+        if self._on_long == "window" and self._limit is not None:
+            room = self._limit - pipeline.tokenizer.num_special_tokens_to_add(pair=False)
+            if self._stride >= room:
+                raise SpecError(f"window_stride must be below {room}, the tokens of a window, but is {self._stride}")
         names = pipeline.tokenizer.model_input_names
         self._with_types = "token_type_ids" in names
         self._with_mask = "attention_mask" in names
         self._pad_id = pipeline.tokenizer.pad_token_id
-        self._pad_left = pipeline.tokenizer.padding_side == "left"
-        self.batching: Batching = "shape" if self._pad_id is None else "pad"
+        self._side: Side = pipeline.tokenizer.padding_side
+        sides: list[Side] = [self._side, "left" if self._side == "right" else "right"]
+        self.batching, self._side = batching_of(
+            pipeline.model, "text-classification", sides, self._trial_chunks, self._trial_forward
+        )
 
     def preprocess(self, records: Sequence[tuple[int, Record]]) -> list[list[Chunk] | RowError]:
         """The chunks of each record, or why it has none; the whole slice goes through the tokenizer at once."""
@@ -90,12 +101,17 @@ class TextStages:
 
     def forward(self, chunks: Sequence[Chunk]) -> list[Any]:
         """``(labels,)`` float logits and the weight of each chunk."""
+        logits = self._logits(chunks, self._side).numpy()
+        return [(logits[row], chunk.length) for row, chunk in enumerate(chunks)]
+
+    def _logits(self, chunks: Sequence[Chunk], side: Side) -> torch.Tensor:
+        """``(chunks, labels)`` float32 logits of one batch, padded on ``side``."""
         longest = max(chunk.length for chunk in chunks)
         ids = np.full((len(chunks), longest), self._pad_id or 0, dtype=np.int64)
         mask = np.zeros((len(chunks), longest), dtype=np.int64)
         types = np.zeros((len(chunks), longest), dtype=np.int64) if self._with_types else None
         for row, chunk in enumerate(chunks):
-            span = slice(longest - chunk.length, longest) if self._pad_left else slice(0, chunk.length)
+            span = slice(longest - chunk.length, longest) if side == "left" else slice(0, chunk.length)
             ids[row, span] = chunk.inputs[0]
             mask[row, span] = 1
             if types is not None:
@@ -105,8 +121,17 @@ class TextStages:
             inputs["token_type_ids"] = torch.from_numpy(types)
         if self._with_mask:
             inputs["attention_mask"] = torch.from_numpy(mask)
-        logits = self._forward(inputs)["logits"].float().numpy()
-        return [(logits[row], chunk.length) for row, chunk in enumerate(chunks)]
+        logits: torch.Tensor = self._forward(inputs)["logits"]
+        return logits.float()
+
+    def _trial_chunks(self) -> tuple[Chunk, Chunk]:
+        short, long = (self._inputs(encoding) for encoding in self._encode([SHORT_TEXT, LONG_TEXT]))
+        long = tuple(None if array is None else array[: self._positions] for array in long)
+        return Chunk(0, 0, True, short, len(short[0])), Chunk(1, 0, True, long, len(long[0]))
+
+    def _trial_forward(self, chunks: Sequence[Chunk], side: Side) -> list[torch.Tensor]:
+        # In the model's own precision, whose rounding the comparison allows for.
+        return list(self._logits(chunks, side).to(self._pipeline.model.dtype))
 
     def postprocess(self, outputs: Sequence[list[Any]]) -> list[Any]:
         """The answer to each record: a label and its score, or a list of them with ``top_k``."""
@@ -134,10 +159,13 @@ class TextStages:
         ]
 
     def _encode(self, texts: list[Any]) -> list[Any]:
+        with self._tokenizers.borrowed() as tokenizer:
+            return self._encode_with(tokenizer, texts)
+
+    def _encode_with(self, tokenizer: Any, texts: list[Any]) -> list[Any]:
         from transformers.tokenization_utils_base import TruncationStrategy
         from transformers.utils import PaddingStrategy
 
-        tokenizer = self._clones.mine().tokenizer
         tokenizer.set_truncation_and_padding(
             padding_strategy=PaddingStrategy.DO_NOT_PAD,
             truncation_strategy=TruncationStrategy(self._truncation or "do_not_truncate"),
@@ -153,20 +181,23 @@ class TextStages:
         return encoded
 
     def _chunks(self, number: int, encoding: Any) -> list[Chunk]:
-        ids = encoding.ids
         longest = self._limit
-        if self._on_long == "error" and longest is not None and len(ids) > longest:
-            raise InputTooLongError(len(ids), longest)
-        cut = self._truncation is not None and len(ids) == longest and bool(encoding.overflowing)
-        if cut and self._on_long == "window":
+        length = len(encoding.ids)
+        if self._on_long == "error" and longest is not None and length > longest:
+            raise InputTooLongError(length, longest)
+        if self._positions is not None and length > self._positions:
+            # Past its table of positions a model fails, and takes a GPU with it for the whole process.
+            raise InputTooLongError(length, self._positions)
+        if self._on_long == "window" and length == longest and encoding.overflowing:
             windows = [encoding, *encoding.overflowing]
             return [
                 Chunk(number, index, index == len(windows) - 1, self._inputs(window), len(window.ids))
                 for index, window in enumerate(windows)
             ]
-        return [Chunk(number, 0, True, self._inputs(encoding), len(ids), cut)]
+        cut = self._truncation is not None and length == longest and bool(encoding.overflowing)
+        return [Chunk(number, 0, True, self._inputs(encoding), length, cut)]
 
-    def _inputs(self, encoding: Any) -> tuple[Any, Any]:
+    def _inputs(self, encoding: Any) -> tuple[Any, ...]:
         """``(length,)`` int token ids, and their types where the model reads them."""
         return np.asarray(encoding.ids), np.asarray(encoding.type_ids) if self._with_types else None
 
@@ -194,16 +225,6 @@ def _apply(function: Any, config: Any, logits: np.ndarray) -> np.ndarray:
         return logits
     scores: np.ndarray = sigmoid(logits) if function == ClassificationFunction.SIGMOID else softmax(logits)
     return scores
-
-
-def model_limit(pipeline: Any) -> int | None:
-    """Tokens that the model takes at most: what its tokenizer says, or its table of positions if that is smaller."""
-    limits = [pipeline.tokenizer.model_max_length] if pipeline.tokenizer.model_max_length < 10**9 else []
-    for name, module in pipeline.model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1  # as RoBERTa counts positions
-            limits.append(module.num_embeddings - offset)
-    return min(limits, default=None)
 
 
 def _truncation(tokenizer: Any, settings: dict[str, Any], limit: int | None) -> tuple[str | None, int | None]:

@@ -39,8 +39,8 @@ class TextTable:
         self.schema = self._index.schema
 
     def content(self) -> str:
-        """The hash of the decompressed file."""
-        return self._index.content
+        """The hash of the decompressed file, as it is now."""
+        return _index(self._file, self._file.version()).content
 
     def read(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[Row]:  # noqa: ARG002
         """The rows from ``start`` up to ``stop``, with every column."""

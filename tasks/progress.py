@@ -16,10 +16,12 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from pipeline_core.figures import Figures
+from pipeline_core.engine import Progress
+from pipeline_core.errors import LeaseLostError
 from pipeline_core.report import escape
 
 _LEAST_INTERVAL_S = 2.0
+_LEAST_RATED_S = 1.0
 _LOG_INTERVAL_S = 30.0
 _MOST_OF_THE_TIME = 0.01
 
@@ -51,8 +53,9 @@ class RunProgress:
         self._committed = 0
         self._shards: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
-        self._started = time.monotonic()
+        self._inferring_since: float | None = None
         self._inferred = 0
+        self._closed = False
         self._next_update = time.monotonic() + _LEAST_INTERVAL_S
         self._next_log = time.monotonic() + _LOG_INTERVAL_S
         self._artifact: UUID | None = None
@@ -64,37 +67,40 @@ class RunProgress:
         return self._committed + sum(rows for rows, _ in self._shards.values())
 
     @property
-    def rows_per_second(self) -> float:
-        """Rows inferred in this process a second of the run so far."""
-        return self._inferred / max(1e-9, time.monotonic() - self._started)
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds left at the rate so far; None before there is one."""
-        rate = self.rows_per_second
-        return max(0, self.rows - self.done) / rate if rate else None
+    def rows_per_second(self) -> float | None:
+        """Rows inferred in this process a second since the first; None in its first moments, which say nothing."""
+        elapsed_s = 0.0 if self._inferring_since is None else time.monotonic() - self._inferring_since
+        return self._inferred / elapsed_s if elapsed_s >= _LEAST_RATED_S else None
 
     def line(self) -> str:
         """Where the run is, in a line."""
-        eta = self.eta_s
+        rate, left = self.rows_per_second, self.rows - self.done
         parts = [f"{self.done:,} of {self.rows:,} rows"]
-        if self._inferred:
-            parts.append(f"{self.rows_per_second:,.1f} rows/s")
-        if eta:
-            parts.append(f"{duration(eta)} left")
+        if rate:
+            parts.append(f"{rate:,.1f} rows/s")
+        if rate and left > 0:
+            parts.append(f"{duration(left / rate)} left")
         if self.max_batch_tokens is not None:
             parts.append(f"{self.max_batch_tokens:,} tokens a batch")
         parts.append(f"{self.quarantined:,} quarantined")
         return ", ".join(parts)
 
-    def inferring(self, shard: int, figures: Figures, max_batch_tokens: int | None) -> None:
-        """A shard has come this far."""
+    def inferring(self, shard: int, progress: Progress) -> None:
+        """A shard has come this far.
+
+        Raises:
+            LeaseLostError: The run is over; a shard that is still being inferred could not be committed.
+        """
         with self._lock:
+            if self._closed:
+                raise LeaseLostError(f"the run of {self.title!r} was stopped; this shard is left undone")
+            if self._inferring_since is None:
+                self._inferring_since = time.monotonic()
             before, bad = self._shards.get(shard, (0, 0))
-            self._shards[shard] = (figures.rows, figures.quarantined)
-            self._inferred += max(0, figures.rows - before)
-            self.quarantined += figures.quarantined - bad
-            self.max_batch_tokens = max_batch_tokens
+            self._shards[shard] = (progress.rows, progress.failed)
+            self._inferred += max(0, progress.rows - before)
+            self.quarantined += progress.failed - bad
+            self.max_batch_tokens = progress.max_batch_tokens
             if time.monotonic() < self._next_update:
                 return
             self._next_update = math.inf  # until this update is through
@@ -122,13 +128,18 @@ class RunProgress:
         self._artifact = created
 
     def close(self) -> None:
-        """Bring the artifact up to date a last time."""
+        """Bring the artifact up to date a last time, and stop shards that are still being inferred."""
+        with self._lock:
+            self._closed = True
         self._publish(last=True)
 
     def _publish(self, last: bool = False) -> None:
         started = time.monotonic()
-        for listener in _listeners:
-            listener(self)
+        for listener in list(_listeners):
+            try:
+                listener(self)
+            except OSError:  # whoever it wrote to has left, which is no reason to stop
+                _listeners.remove(listener)
         if self._artifact is not None:
             share = 100.0 * self.done / self.rows if self.rows else 100.0
             try:
@@ -165,7 +176,8 @@ def listening(listener: Listener) -> Iterator[None]:
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        if listener in _listeners:
+            _listeners.remove(listener)
 
 
 def current_progress() -> RunProgress | None:

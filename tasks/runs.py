@@ -61,5 +61,6 @@ def infer_shards(plan: RunPlan, at_once: int, **arguments: Any) -> list[ShardMan
     for shard in plan.shards:
         if len(running) >= at_once:
             manifests.append(running.popleft().result())
-        running.append(infer_shard.submit(shard, **arguments))
+        bad_rows = sum(manifest.quarantined for manifest in manifests)
+        running.append(infer_shard.submit(shard, **arguments, bad_rows_before=bad_rows))
     return manifests + [future.result() for future in running]

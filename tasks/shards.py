@@ -8,8 +8,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from pipeline_core.engine import Progress
 from pipeline_core.evaluation import open_labelled
-from pipeline_core.figures import Figures
 from pipeline_core.inference import FailureBudget
 from pipeline_core.pinning import pin
 from pipeline_core.shard_run import run_shard
@@ -62,6 +62,7 @@ def infer_shard(
     owner: str,
     batch: BatchPolicy,
     failures: FailurePolicy,
+    bad_rows_before: int = 0,
 ) -> Any:
     """Predict every row of a shard and commit it, unless the folder has it already.
 
@@ -81,7 +82,8 @@ def infer_shard(
         return Completed(name="Cached", message="the folder has this shard", data=manifest)
     try:
         smaller = smaller_each_attempt(batch, spec)
-        manifest = run_shard(shard, plan, spec, folder, owner, smaller, failures, _reporting(progress, shard))
+        report = _reporting(progress, shard)
+        manifest = run_shard(shard, plan, spec, folder, owner, smaller, failures, report, bad_rows_before)
     except BaseException:
         if progress is not None:
             progress.abandoned(shard.index)
@@ -103,10 +105,10 @@ def commit_run(plan: RunPlan, output: OutputRef, owner: str, failures: FailurePo
     return folder.commit_run(plan, owner)
 
 
-def _reporting(progress: RunProgress | None, shard: Shard) -> Callable[[Figures, int | None], None]:
-    def report(figures: Figures, max_batch_tokens: int | None) -> None:
+def _reporting(progress: RunProgress | None, shard: Shard) -> Callable[[Progress], None]:
+    def report(shard_progress: Progress) -> None:
         if progress is not None:
-            progress.inferring(shard.index, figures, max_batch_tokens)
+            progress.inferring(shard.index, shard_progress)
 
     return report
 

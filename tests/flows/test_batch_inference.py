@@ -260,7 +260,12 @@ def test_the_reports_command_runs_the_same_plan_again(
     rows = tmp_path / "-odd name's.csv"
     rows.write_text(reviews.read_text().replace("key,text,label", "key,te xt,label"))
     dataset = DatasetRef(
-        path=str(rows), id_column="key", column={"text": "te xt"}, keep_columns=["label"], limit=25, where=["key > 'r02'"]
+        path=str(rows),
+        id_column="key",
+        column={"text": "te xt"},
+        keep_columns=["label"],
+        limit=25,
+        where=["key > 'r02'"],
     )
     spec = arguments["spec"].model_copy(update={"parameters": {"top_k": 2, "function_to_apply": "softmax"}})
     first = run_flow(batch_inference, **{**arguments, "dataset": dataset, "spec": spec})

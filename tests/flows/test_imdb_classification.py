@@ -98,6 +98,8 @@ def test_only_a_pipeline_that_gives_labels_is_compared(run_flow, arguments, buil
 
 
 def test_the_reviews_of_imdb_are_the_default():
-    assert imdb_classification.fn.__defaults__[0] == IMDB == DatasetRef(
-        path="stanfordnlp/imdb", split="test", column="text"
+    assert (
+        imdb_classification.fn.__defaults__[0]
+        == IMDB
+        == DatasetRef(path="stanfordnlp/imdb", split="test", column="text")
     )

@@ -98,7 +98,10 @@ def test_the_output_is_the_id_then_the_kept_columns_then_ours():
 
 @pytest.mark.parametrize("name", ["id", "tokens", "predicted_label"])
 def test_a_kept_column_with_a_name_of_ours_is_refused(name):
-    with pytest.raises(SpecError, match=rf"'{name}' can't be kept.*keep_columns"):
+    with pytest.raises(
+        SpecError,
+        match=rf"'{name}' can't be kept.*name the columns to keep without it \(keep_columns, --keep-column\)",
+    ):
         output_schema(pa.schema([(name, pa.string())]), "text-classification", {})
 
 

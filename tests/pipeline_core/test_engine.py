@@ -4,45 +4,22 @@ import random
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from numbers import Real
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import SENTENCES, WORDS
+from reference import TOLERANCE, alone, run, same, text_of
+from tiny_models import SENTENCES
 from transformers import AutoTokenizer
 
-from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, Prediction, infer, load_pipeline
-from pipeline_core.engine import Engine
+from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, infer, load_pipeline
 from pipeline_core.errors import FailureBudgetExceededError
 from pipeline_core.inference import make_engine, make_stages
 from pipeline_core.records import Record
 from pipeline_core.stages import PipelineStages
 from pipeline_core.text_stages import TextStages
-from pipeline_core.tuning import BudgetMemory
 
-TOLERANCE = 1e-4
 BREAKS = "zyzzyva"
-
-
-def text_of(words: int, seed: int = 0) -> str:
-    return " ".join(random.Random(seed * 1000 + words).choices(WORDS, k=words))
-
-
-def alone(pipeline, inputs, **parameters):
-    """What the transformers pipeline gives for a stream of this one record."""
-    (output,) = pipeline((row for row in [inputs]), **parameters)
-    return output
-
-
-def same(found, wanted) -> bool:
-    if isinstance(wanted, Real) and not isinstance(wanted, bool):
-        return found == pytest.approx(wanted, abs=TOLERANCE)
-    if isinstance(wanted, dict):
-        return found.keys() == wanted.keys() and all(same(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list | tuple):
-        return len(found) == len(wanted) and all(map(same, found, wanted))
-    return found == wanted
 
 
 @pytest.fixture
@@ -117,15 +94,10 @@ def test_text_stages_agree_with_the_pipelines_own_stages(build_model, kind, para
     inputs = [*SENTENCES, "", {"text": SENTENCES[0], "text_pair": SENTENCES[1]}, {"text": "alone"}, "😀 né \ud7ff"]
     fast = make_stages(pipeline, spec)
     assert isinstance(fast, TextStages)
-    answers = [run(stages, inputs) for stages in (fast, PipelineStages(pipeline, spec.task))]
+    answers = [run(stages, inputs) for stages in (fast, PipelineStages(pipeline, spec))]
     assert all(prediction.error is None for prediction in answers[0])
     assert same([p.output for p in answers[0]], [p.output for p in answers[1]])
     assert same([p.output for p in answers[0]], [alone(pipeline, given_) for given_ in inputs])
-
-
-def run(stages, inputs, policy: BatchPolicy | None = None) -> list[Prediction]:
-    engine = Engine(stages, policy or BatchPolicy(), BudgetMemory(("test",)), 512)
-    return list(engine.run(Record(str(row), given_) for row, given_ in enumerate(inputs)))
 
 
 @pytest.mark.parametrize(
@@ -325,3 +297,76 @@ def test_two_runs_can_be_read_in_turn(spec):
     pairs = zip(infer(spec, SENTENCES), infer(spec, reversed(SENTENCES)), strict=True)
     forward, backward = zip(*((a.output, b.output) for a, b in pairs), strict=True)
     assert same(list(forward), list(reversed(backward)))
+
+
+def test_rows_before_an_error_of_the_source_are_answered(spec):
+    def failing() -> Iterator[str]:
+        yield from SENTENCES
+        raise ConnectionError("the source has gone")
+
+    found = []
+    with pytest.raises(ConnectionError, match="the source has gone"):
+        found.extend(prediction.record_id for prediction in infer(spec, failing()))
+    found = []
+    try:
+        for prediction in infer(spec, failing()):
+            found.append(prediction.record_id)
+    except ConnectionError:
+        pass
+    assert found == [str(row) for row in range(len(SENTENCES))]
+
+
+def test_with_a_look_ahead_of_one_each_answer_comes_before_the_next_row_is_read(spec):
+    answered = 0
+
+    def live() -> Iterator[str]:
+        for row, text in enumerate(SENTENCES):
+            assert answered == row
+            yield text
+
+    for _ in infer(spec, live(), batch=BatchPolicy(lookahead_rows=1)):
+        answered += 1
+    assert answered == len(SENTENCES)
+
+
+def test_raw_inputs_count_towards_the_bytes_that_are_held(spec):
+    read = []
+
+    def large() -> Iterator[str]:
+        for row in range(400):
+            read.append(row)
+            yield "x" * 100_000
+
+    predictions = infer(spec, large(), batch=BatchPolicy(lookahead_bytes=2_000_000))
+    next(predictions)
+    assert len(read) < 150
+    predictions.close()
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "parameters"),
+    [
+        ("token-classification", "tokens", {}),
+        ("zero-shot-classification", "entailment", {"candidate_labels": ["warm", "odd"]}),
+        ("feature-extraction", "features", {}),
+        ("fill-mask", "fill-mask", {}),
+    ],
+)
+def test_other_text_tasks_cut_count_and_refuse_long_text_too(build_model, task, kind, parameters):
+    spec = PipelineSpec(task=task, model=build_model(kind), device="cpu", parameters=parameters)
+    texts = [f"[MASK] {text_of(150)}", f"[MASK] {text_of(4)}"]
+    cut, whole = infer(spec, texts)
+    assert (cut.error, whole.error) == (None, None)
+    assert (cut.truncated, whole.truncated) == (True, False)
+    refused, whole = infer(spec.model_copy(update={"on_long": "error"}), texts)
+    assert refused.error.error_class == "InputTooLongError"
+    assert whole.error is None
+
+
+def test_text_past_the_models_positions_is_refused_before_it_reaches_the_model(build_model):
+    spec = PipelineSpec(
+        task="text-classification", model=build_model("distilbert"), device="cpu", parameters={"truncation": False}
+    )
+    refused, whole = infer(spec, [text_of(150), text_of(4)])
+    assert (refused.error.stage, refused.error.error_class) == ("preprocess", "InputTooLongError")
+    assert whole.error is None

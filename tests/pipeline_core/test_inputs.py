@@ -167,6 +167,12 @@ def test_tables_and_dicts_give_the_columns_asked_for(table):
             iterate_inputs(table, column="title", id_column="kye")
 
 
+def test_a_tables_column_called_id_names_no_record_unless_it_is_asked_for():
+    table = pa.table({"id": ["x", "y"], "text": ["a", "b"]})
+    assert [record.id for record in iterate_inputs(table)] == ["0", "1"]
+    assert [record.id for record in iterate_inputs(table, id_column="id")] == ["x", "y"]
+
+
 def test_dicts_are_inputs_of_their_own_without_a_column():
     rows = [{"question": "q", "context": "c"}]
     assert [record.inputs for record in iterate_inputs(rows)] == rows

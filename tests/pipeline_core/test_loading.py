@@ -15,7 +15,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from safetensors.torch import load_file
 from tiny_models import SENTENCES
 
-from pipeline_core import PipelineSpec, load_failures, load_pipeline, loading, quantization, unload
+from pipeline_core import PipelineSpec, load_failures, load_pipeline, loading, pinning, quantization, unload
 from pipeline_core.devices import fastest_dtype, resolve_device
 from pipeline_core.errors import (
     DeviceNotFoundError,
@@ -23,6 +23,7 @@ from pipeline_core.errors import (
     MissingPackageError,
     ModelAccessError,
     ModelNotFoundError,
+    SpecError,
     is_retryable,
 )
 from pipeline_core.pinning import PinnedSpec, pin
@@ -132,6 +133,15 @@ def test_only_the_last_few_models_stay_warm(build_model, monkeypatch, most, warm
     gc.collect()
     assert len({id(model()) for model in loaded if model() is not None}) == warm
     assert loaded[-1]() is not None
+
+
+@pytest.mark.parametrize("most", ["x", "-1", "1.5"])
+def test_a_number_of_warm_models_that_is_none_is_refused(model, monkeypatch, most):
+    monkeypatch.setenv("PIPELINE_FLOWS_WARM_MODELS", most)
+    with pytest.raises(
+        SpecError, match=f"PIPELINE_FLOWS_WARM_MODELS must be a whole number from 1 up, but is '{most}'"
+    ):
+        load_pipeline(spec_of(model))
 
 
 def test_the_model_asked_for_last_stays_longest(build_model):
@@ -258,6 +268,7 @@ def test_wide_layers_keep_the_fast_kernel_and_it_agrees_with_the_plain_one(folde
 
     config = transformers.AutoConfig.from_pretrained(folder)
     config.dim, config.hidden_dim = 64, 128
+    torch.manual_seed(11)
     transformers.DistilBertForSequenceClassification(config).save_pretrained(folder)
     pipeline = load_pipeline(spec_of(folder, quantization="4bit"))
     layers = {name: layer for name, layer in pipeline.model.named_modules() if type(layer).__name__ == "Linear4bit"}
@@ -343,6 +354,73 @@ def test_what_a_model_does_not_take_is_said_in_one_line(model, changes, said):
         load_pipeline(spec_of(model, **changes))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "named"),
+    [
+        ("text-classification", "features", ["pre_classifier.weight", "classifier.bias"]),
+        ("sentiment-analysis", "gpt2", ["score.weight"]),
+        ("token-classification", "features", ["classifier.weight"]),
+        ("fill-mask", "features", ["vocab_transform.weight"]),
+        ("zero-shot-classification", "fill-mask", ["classifier.weight"]),
+    ],
+)
+def test_a_checkpoint_without_the_tasks_head_is_refused_with_what_it_lacks(build_model, task, kind, named):
+    with pytest.raises(
+        LoadError, match=r"no weights for .* it was not trained for .*; name a model that was"
+    ) as refused:
+        load_pipeline(PipelineSpec(task=task, model=build_model(kind), device="cpu"))
+    assert [name for name in named if name not in str(refused.value)] == []
+    assert "distilbert." not in str(refused.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"quantization": "8bit"}, {"device": "auto", "device_map": "auto"}])
+def test_a_missing_head_is_found_however_the_model_is_placed(build_model, changes):
+    with pytest.raises(LoadError, match=r"no weights for pre_classifier\.weight"):
+        load_pipeline(spec_of(build_model("features"), **changes))
+
+
+def test_a_head_of_another_shape_in_the_checkpoint_is_a_missing_one(model):
+    three = {"num_labels": 3, "ignore_mismatched_sizes": True}
+    with pytest.raises(LoadError, match=r"no weights for classifier.weight, classifier.bias: it was"):
+        load_pipeline(spec_of(model, model_kwargs=three))
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("feature-extraction", "distilbert"),
+        ("feature-extraction", "fill-mask"),
+        ("image-feature-extraction", "vit"),  # without the pooler, which the head does not use
+        ("text-generation", "gpt2"),  # tied to the embeddings
+        ("fill-mask", "fill-mask"),
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"device_map": "auto", "device": "auto"}])
+def test_a_checkpoint_that_lacks_only_what_the_task_does_not_use_is_taken(build_model, task, kind, changes):
+    spec = PipelineSpec(task=task, model=build_model(kind), **{"device": "cpu", **changes})
+    assert load_pipeline(spec).task == task
+
+
+def test_from_pretrained_is_put_back_after_a_load(model):
+    before = vars(transformers.PreTrainedModel)["from_pretrained"]
+    load_pipeline(spec_of(model))
+    with pytest.raises(LoadError):
+        load_pipeline(spec_of(model, attn_implementation="nope"))
+    assert vars(transformers.PreTrainedModel)["from_pretrained"] is before
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "parameters"),
+    [
+        ("token-classification", "tokens", {"aggregation_strategy": "nope"}),
+        ("feature-extraction", "features", {"truncation": True, "tokenize_kwargs": {"truncation": True}}),
+    ],
+)
+def test_parameters_that_the_pipeline_refuses_are_named(build_model, task, kind, parameters):
+    with pytest.raises(SpecError, match=f"does not take the parameters .*{next(iter(parameters))}="):
+        load_pipeline(PipelineSpec(task=task, model=build_model(kind), device="cpu", parameters=parameters))
 
 
 @pytest.mark.parametrize("tokenizer", ["/no/such/folder", "no-such/tokenizer"])
@@ -470,6 +548,39 @@ def test_texts_and_hidden_files_of_a_folder_change_no_fingerprint(folder):
     assert pin(spec_of(folder)).fingerprint == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/events.out.1",
+        "checkpoint-5/model.safetensors",
+        "checkpoint-5/optimizer.pt",
+        "events.out.tfevents.1",
+        "optimizer.pt",
+        "rng_state_0.pth",
+        "scaler.pt",
+        "scheduler.pt",
+        "trainer_state.json",
+        "training_args.bin",
+    ],
+)
+def test_what_a_training_left_changes_no_fingerprint_and_loads_nothing_again(folder, name):
+    before, loaded = pin(spec_of(folder)).fingerprint, load_pipeline(spec_of(folder)).model
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("x")
+    assert pin(spec_of(folder)).fingerprint == before
+    assert load_pipeline(spec_of(folder)).model is loaded
+
+
+def test_the_files_of_the_subfolder_that_is_loaded_are_the_ones_that_count(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "both" / "inner")
+    spec = spec_of(tmp_path / "both", model_kwargs={"subfolder": "inner"})
+    before = pin(spec).fingerprint
+    (tmp_path / "both" / "inner" / "config.json").write_text("{}")
+    assert pin(spec).fingerprint != before
+    with pytest.raises(ModelNotFoundError, match="no subfolder 'outer'"):
+        pin(spec_of(tmp_path / "both", model_kwargs={"subfolder": "outer"}))
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_one_byte_of_a_folder_changes_its_fingerprint(folder, name):
     before = pin(spec_of(folder)).fingerprint
@@ -515,6 +626,30 @@ def test_a_model_of_the_hub_is_pinned_by_its_revision():
     pinned = pin(spec_of("someone/model", revision="abc"))
     assert (pinned.spec.revision, pinned.model.revision, pinned.model.content) == ("abc", "abc", None)
     assert pin(spec_of("someone/model", revision="abd")).fingerprint != pinned.fingerprint
+
+
+def test_another_tokenizer_of_the_hub_is_loaded_at_the_commit_that_it_is_pinned_to(model, monkeypatch):
+    asked = []
+
+    def load(name, revision=None, **_):
+        asked.append((name, revision))
+        return real(model)
+
+    real = transformers.AutoTokenizer.from_pretrained
+    commits = {("someone/tokenizer", None): "c0ffee", ("someone/tokenizer", "c0ffee"): "c0ffee"}
+    monkeypatch.setattr(pinning, "_commit", lambda name, revision, spec: commits[name, revision])
+    pinned = pin(spec_of(model, tokenizer="someone/tokenizer"))
+    assert (pinned.spec.tokenizer, pinned.model.tokenizer) == ("someone/tokenizer@c0ffee", "c0ffee")
+    assert pin(pinned.spec) == pinned
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", load)
+    load_pipeline(pinned.spec)
+    assert asked == [("someone/tokenizer", "c0ffee")]
+
+
+def test_a_tokenizer_that_no_hub_can_tell_the_commit_of_keeps_its_name(model):
+    pinned = pin(spec_of(model, tokenizer="no-such/tokenizer"))
+    assert (pinned.spec.tokenizer, pinned.model.tokenizer) == ("no-such/tokenizer", None)
+    assert pin(spec_of(model, tokenizer="no-such/tokenizer@refs/pr/1")).model.tokenizer == "refs/pr/1"
 
 
 def test_the_tasks_own_model_is_pinned_by_its_name():

@@ -17,6 +17,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -29,11 +30,12 @@ from pipeline_core.errors import (
     MissingPackageError,
     SpecError,
     SplitNotFoundError,
+    is_retryable,
 )
 from pipeline_core.sources import DatasetRef, open_dataset
 
 ROWS = [
-    {"id": f"r{number}", "text": text, "stars": number % 5 + 1, "score": number / 4}
+    {"key": f"r{number}", "text": text, "stars": number % 5 + 1, "score": number / 4}
     for number, text in enumerate(["good", 'she said "no"', "two\nlines", "a, b; c", "naïve ☃", "plain", "x"] * 4)
 ]
 
@@ -111,8 +113,8 @@ def test_every_format_gives_the_texts_and_types_that_were_written(written, name)
     if is_plain_text:
         assert dataset.kept_schema.names == []
         return
-    assert dataset.kept_schema == pa.schema([("id", pa.string()), ("stars", pa.int64()), ("score", pa.float64())])
-    kept = [{key: row[key] for key in ("id", "stars", "score")} for row in ROWS]
+    assert dataset.kept_schema == pa.schema([("key", pa.string()), ("stars", pa.int64()), ("score", pa.float64())])
+    kept = [{key: row[key] for key in ("key", "stars", "score")} for row in ROWS]
     assert [record.kept for record in records] == kept
     pa.Table.from_pylist([dict(record.kept) for record in records], schema=dataset.kept_schema)
 
@@ -380,13 +382,56 @@ def test_a_plain_string_stands_for_a_path_and_building_a_ref_reads_nothing():
 
 
 def test_the_column_is_found_or_the_error_names_those_there_are(tmp_path):
-    only = write(tmp_path / "only.jsonl", [{"id": "1", "body": "x", "n": 1}])
-    assert open_rows(only, id_column="id").ref.column == "body"
-    with pytest.raises(ColumnNotFoundError, match="has no single text column: name one; its columns are id, body, n"):
+    only = write(tmp_path / "only.jsonl", [{"key": "1", "body": "x", "n": 1}])
+    assert open_rows(only, id_column="key").ref.column == "body"
+    with pytest.raises(ColumnNotFoundError, match="has no single text column: name one; its columns are key, body, n"):
         open_rows(only)
     for setting in ({"column": "bdy"}, {"id_column": "bdy"}, {"keep_columns": ["bdy"]}, {"column": {"text": "bdy"}}):
-        with pytest.raises(ColumnNotFoundError, match="has no column 'bdy'; its columns are id, body, n"):
+        with pytest.raises(ColumnNotFoundError, match="has no column 'bdy'; its columns are key, body, n"):
             open_rows(only, **{"column": "body", **setting})
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+@pytest.mark.parametrize(("values", "expected"), [(["x", "y"], ["x", "y"]), ([7, 8], ["7", "8"])])
+def test_a_column_called_id_names_the_rows_unless_another_does(tmp_path, name, values, expected):
+    path = write(tmp_path / name, [{"id": value, "body": "b", "k": f"k{value}"} for value in values])
+    dataset = open_rows(path, column="body")
+    assert ids(dataset) == expected
+    assert (dataset.ref.id_column, dataset.kept_schema.names) == ("id", ["k"])
+    assert ids(open_rows(path, column="body", keep_columns=[])) == expected
+    assert ids(open_rows(path, column="body", id_column="k")) == [f"k{value}" for value in values]
+    assert ids(open_rows(path, column={"text": "body", "text_pair": "id"})) == [f"{name}:0", f"{name}:1"]
+
+
+def test_a_column_called_id_of_other_values_names_no_row_and_an_empty_cell_neither(tmp_path):
+    for values in ([0.5, 1.5], [True, False], [1, "x"], [["x"], ["y"]]):
+        path = write(tmp_path / "a.jsonl", [{"id": value, "text": "b"} for value in values])
+        os.utime(path, ns=(len(str(values)), 1))
+        assert ids(open_rows(path)) == ["a.jsonl:0", "a.jsonl:1"]
+    write(tmp_path / "b.jsonl", [{"id": "x", "text": "b"}, {"id": None, "text": "b"}, {"text": "b"}])
+    assert ids(open_rows(tmp_path / "b.jsonl")) == ["x", "b.jsonl:1", "b.jsonl:2"]
+
+
+def test_files_with_and_without_ids_and_of_other_types_are_one_dataset(tmp_path):
+    write(tmp_path / "a.parquet", [{"id": 1, "text": "a"}])
+    write(tmp_path / "b.parquet", [{"id": "x", "text": "b"}])
+    write(tmp_path / "c.parquet", [{"text": "c"}])
+    assert ids(open_rows(tmp_path)) == ["1", "x", "c.parquet:0"]
+
+
+def test_the_only_text_beside_the_ids_is_the_input_and_ids_alone_are(tmp_path):
+    assert open_rows(write(tmp_path / "a.csv", [{"id": "x", "body": "b"}])).ref.column == "body"
+    alone = open_rows(write(tmp_path / "b.csv", [{"id": "x", "n": 1}]))
+    assert (alone.ref.column, alone.ref.id_column, ids(alone)) == ("id", None, ["b.csv:0"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_fingerprint_of_an_open_dataset_follows_its_file(tmp_path, name):
+    dataset = open_rows(write(tmp_path / name, ROWS))
+    before = dataset.fingerprint(0, 5)
+    assert dataset.fingerprint(0, 5) == before
+    write(tmp_path / name, ROWS[1:])
+    assert dataset.fingerprint(0, 5) != before
 
 
 def test_splits_are_told_by_file_and_folder_names(tmp_path):
@@ -491,7 +536,7 @@ def test_the_fingerprint_changes_with_the_content_the_range_and_the_columns_in_u
     fingerprints = {dataset.fingerprint(0, 5), dataset.fingerprint(5, 10), dataset.fingerprint()}
     assert len(fingerprints) == 3
     assert open_rows(path).fingerprint(0, 5) == dataset.fingerprint(0, 5)
-    others = [] if name.startswith("a.txt") else [{"id_column": "id"}, {"column": "id"}, {"keep_columns": []}]
+    others = [] if name.startswith("a.txt") else [{"id_column": "key"}, {"column": "key"}, {"keep_columns": []}]
     for settings_ in [*others, {"where": "text != x"}]:
         assert open_rows(path, **settings_).fingerprint(0, 5) not in fingerprints
     write(path, [*ROWS[:-1], {**ROWS[-1], "text": "y"}])
@@ -534,6 +579,27 @@ def test_a_hub_dataset_that_cannot_be_found_is_said_to_be_neither_here_nor_there
         open_rows("org/name", split="train")
 
 
+@pytest.mark.parametrize(
+    ("error", "offline", "retryable"),
+    [
+        (ConnectionError("Couldn't reach it"), False, True),
+        (LocalEntryNotFoundError("Couldn't connect"), False, True),
+        (ConnectionError("Couldn't reach it"), True, False),
+        (ValueError("broken"), False, False),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_worth_another_try_unless_offline(monkeypatch, error, offline, retryable):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(datasets, "get_dataset_split_names", fail)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(DatasetNotFoundError) as refused:
+        open_rows("org/name")
+    assert is_retryable(refused.value) is retryable
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """A Hub of one dataset with two splits."""
@@ -554,7 +620,7 @@ def test_hub_rows_are_numbered_and_every_range_gives_its_own(hub, streaming):
     expected = [str(number) for number, row in enumerate(ROWS) if row["stars"] > 2]
     assert dataset.rows == len(ROWS)
     assert ids(dataset) == expected == ids(dataset, 0, 11) + ids(dataset, 11, 12) + ids(dataset, 12)
-    assert dataset.kept_schema.names == ["id", "stars", "score"]
+    assert dataset.kept_schema.names == ["key", "stars", "score"]
     assert dataset.fingerprint(0, 5) != dataset.fingerprint(5, 10)
     assert (
         dataset.fingerprint()

@@ -1,5 +1,6 @@
 """The spec: refused where it is wrong, equal to its own dump, and a fingerprint that follows the results."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -46,6 +48,13 @@ def spec_of(**changes) -> PipelineSpec:
         ({"device": -2}, ["-1", "-2"]),
         ({"device_map": "everywhere"}, ["'everywhere'", "auto", "balanced", "sequential"]),
         ({"on_long": "cut"}, ["truncate", "error", "window"]),
+        ({"parameters": {"function_to_apply": "foo"}}, ["'foo'", "sigmoid", "softmax", "none"]),
+        ({"parameters": {"truncation": "yes"}}, ["'yes'", "True", "longest_first", "only_second", "do_not_truncate"]),
+        ({"parameters": {"truncation": 1}}, ["1", "True", "longest_first"]),
+        ({"parameters": {"max_length": 0}}, ["max_length", "from 1 up", "0"]),
+        ({"parameters": {"max_length": "20"}}, ["max_length", "from 1 up", "'20'"]),
+        ({"parameters": {"top_k": 0}}, ["top_k", "from 1 up", "null"]),
+        ({"parameters": {"top_k": True}}, ["top_k", "from 1 up", "True"]),
         ({"quantization": "2bit"}, ["8bit", "4bit"]),
         ({"quantization": {"bits": 4}}, ["'bits'", "load_in_4bit", "bnb_4bit_compute_dtype"]),
         ({"quantization": {"bnb_4bit_quant_type": "nf4"}}, ["load_in_8bit", "load_in_4bit"]),
@@ -69,8 +78,6 @@ def test_what_is_unknown_is_refused_with_what_is_accepted(wrong, accepted):
         {"model_kwargs": "use_safetensors"},
         {"parameters": {"top_k": float("nan")}},
         {"parameters": {"top_k": object()}},
-        {"model_kwargs": {"dtype": "float16"}},
-        {"model_kwargs": {"torch_dtype": "float16"}},
         {"device": "cpu", "device_map": "auto"},
         {"task": "fill-mask", "on_long": "window"},
         {"quantization": "8bit", "model_kwargs": {"load_in_8bit": True}},
@@ -80,6 +87,34 @@ def test_what_is_unknown_is_refused_with_what_is_accepted(wrong, accepted):
 def test_what_has_the_wrong_type_or_contradicts_itself_is_refused(wrong):
     with pytest.raises(ValidationError):
         spec_of(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters"),
+    [
+        ("text-classification", {"function_to_apply": "SoftMax", "top_k": None, "truncation": True, "max_length": 1}),
+        ("text-classification", {"function_to_apply": None, "truncation": "only_first", "max_length": None}),
+        ("text-generation", {"top_k": 0, "max_length": 5}),
+        ("table-question-answering", {"truncation": "drop_rows_to_fit"}),
+    ],
+)
+def test_values_that_a_tasks_pipeline_takes_are_taken(task, parameters):
+    assert PipelineSpec(task=task, parameters=parameters).parameters == parameters
+
+
+PIPELINE_ARGUMENTS = set(inspect.signature(transformers.pipeline).parameters) - {"kwargs"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*PipelineSpec.model_fields, *PIPELINE_ARGUMENTS, "use_auth_token", "torch_dtype", "state_dict"})
+)
+def test_what_is_set_elsewhere_is_refused_in_model_kwargs_and_its_value_is_not_shown(name):
+    with pytest.raises(ValidationError) as refused:
+        spec_of(model_kwargs={name: TOKEN})
+    field = {"use_auth_token": "token", "torch_dtype": "dtype"}.get(name, name)
+    expected = f"set {field}=..., not" if field in PipelineSpec.model_fields else f"model_kwargs takes no {name!r}"
+    assert expected in str(refused.value)
+    assert TOKEN not in str(refused.value) + repr(refused.value)
 
 
 def test_a_spec_can_not_be_changed():
@@ -187,7 +222,7 @@ BASE = {"model": "someone/model", "parameters": {"max_length": 20, "top_k": 2}, 
         ({}, {"model_kwargs": {"a": {"b": 1, "c": 3}}}, False),
         ({}, {"trust_remote_code": True}, False),
         ({}, {"parameters": {"max_length": 20, "top_k": 3}}, False),
-        ({}, {"parameters": {"max_length": 20, "top_k": "2"}}, False),
+        ({}, {"parameters": {"max_length": 20, "top_k": None}}, False),
         ({}, {"on_long": "error"}, False),
         ({}, {"on_long": "window"}, False),
     ],
@@ -250,6 +285,7 @@ policies = st.builds(
     BatchPolicy,
     batch_size=st.none() | st.integers(1, 2**20),
     max_batch_tokens=st.just("auto") | st.integers(1, 2**20),
+    lookahead_rows=st.just("auto") | st.integers(1, 2**20),
     lookahead_bytes=st.integers(1, 2**40),
 )
 
@@ -257,7 +293,7 @@ policies = st.builds(
 @given(policy=policies, first=st.integers(0, 50), second=st.integers(0, 50))
 def test_halving_lowers_the_limits_that_are_set_and_none_below_one(policy, first, second):
     halved = policy.halved(first)
-    for name in ("batch_size", "max_batch_tokens", "lookahead_bytes"):
+    for name in ("batch_size", "max_batch_tokens", "lookahead_rows", "lookahead_bytes"):
         before, after = getattr(policy, name), getattr(halved, name)
         assert (after == before) if before in (None, "auto") else (after == max(1, before // 2**first))
     assert halved.halved(second) == policy.halved(first + second)
