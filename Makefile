@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 
 demo: setup
 	@$(BIN)/pipeline-flows classify demo:reviews --label-column label --output out/demo --replace
-	@$(BIN)/pipeline-flows report out/demo
+	@$(BIN)/pipeline-flows report out/demo --label-column label
 	@echo
 	@echo "Next: classify a file of your own, its texts in the column \"text\":"
 	@echo "  $(BIN)/pipeline-flows preview text-classification --model demo:sentiment --dataset reviews.csv"

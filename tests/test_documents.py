@@ -30,7 +30,7 @@ def a_users_folder(tmp_path, monkeypatch, build_model):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_what_a_document_shows_runs(document, a_users_folder, prefect_harness, capsys):
+def test_what_a_document_shows_runs(document, a_users_folder, prefect_server, capsys):
     from flows.cli import main
 
     names: dict = {}

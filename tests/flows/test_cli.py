@@ -73,11 +73,11 @@ def test_run_says_where_its_output_is_and_a_rerun_does_nothing(run, out, read_ru
 def test_every_option_reaches_the_plan(run, out):
     more = ["--where", "key >= 'r05'", "--limit", 8, "--keep-column", "", "--on-long", "error", "--dtype", "float32"]
     more += ["--parameter", "top_k=3", "--parameter", "function_to_apply=sigmoid", "--device", "-1"]
-    more += ["--model-kwarg", "attn_implementation=eager", "--max-batch-tokens", 40, "--max-bad-rows", 2]
+    more += ["--model-kwarg", "output_attentions=false", "--max-batch-tokens", 40, "--max-bad-rows", 2]
     assert run(*more).code == 0
     plan = OutputFolder(str(out)).require_plan()
     assert plan.spec.parameters == {"top_k": 3, "function_to_apply": "sigmoid"}
-    assert plan.spec.model_kwargs == {"attn_implementation": "eager"}
+    assert plan.spec.model_kwargs == {"output_attentions": False}
     assert (plan.spec.on_long, plan.spec.dtype, plan.spec.device) == ("error", "float32", "cpu")
     assert (plan.dataset.limit, plan.dataset.keep_columns, plan.dataset.id_column) == (8, [], "key")
     rows = OutputFolder(str(out)).table().to_pylist()

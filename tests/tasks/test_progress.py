@@ -95,7 +95,7 @@ def test_the_artifact_lives_during_the_run(run_flow, read_run, arguments, every_
     with listening(read_it):
         seen = run_flow(batch_inference, **arguments, batch=BatchPolicy(batch_size=1))
     assert shown == sorted(shown)
-    assert len({share for share in shown if 0 < share < 100}) >= 20
+    assert len({share for share in shown if 0 < share < 100}) == 39
     assert seen.artifacts["progress"].data == 100.0
 
 

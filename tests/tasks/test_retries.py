@@ -31,9 +31,9 @@ def fail_first(monkeypatch):
         policies: list[BatchPolicy] = []
         real = pipeline_core.inference.make_engine
 
-        def make(pipeline, spec, batch):
+        def make(pipeline, spec, batch, *more):
             policies.append(batch)
-            engine = real(pipeline, spec, batch)
+            engine = real(pipeline, spec, batch, *more)
             if len(policies) <= attempts:
                 forward = engine._stages.forward
 
