@@ -92,7 +92,10 @@ def _parse(text: str) -> dict[str, Any]:
             f"{text!r} is not"
         )
     op = " ".join(match["op"].split())
-    parsed: dict[str, Any] = {"column": match["column"].strip("\"'`"), "op": op}
+    column = match["column"]
+    if len(column) > 2 and column[0] == column[-1] and column[0] in "\"'`":
+        column = column[1:-1]
+    parsed: dict[str, Any] = {"column": column, "op": op}
     if match["value"] or not op.endswith("null"):
         parsed["value"] = _parse_value(match["value"], text)
     return parsed
