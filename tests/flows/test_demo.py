@@ -11,4 +11,4 @@ def test_the_bundled_model_classifies_the_bundled_reviews(prefect_server, pipeli
     assert code == 0, err
     assert OutputFolder(str(out)).table().num_rows == 133
     (accuracy,) = re.findall(r"^accuracy ([\d.]+)% over 133 rows with a label$", text, re.MULTILINE)
-    assert float(accuracy) >= 70
+    assert float(accuracy) >= 75
