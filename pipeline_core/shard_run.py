@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from pipeline_core.devices import device_slot
+from pipeline_core.devices import resolve_device, run_on
 from pipeline_core.engine import Progress
 from pipeline_core.errors import DatasetChangedError
 from pipeline_core.inference import FailureBudget, Inference
-from pipeline_core.loading import load_pipeline
 from pipeline_core.manifest import ShardManifest
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.sink import OutputFolder
@@ -51,12 +50,16 @@ def run_shard(
     budget = FailureBudget(failures or FailurePolicy(), plan.rows, bad_rows_before)
     records = dataset.records(shard.start, shard.stop)
     inference = Inference(spec, records, batch or BatchPolicy(), on_progress)
-    with device_slot(load_pipeline(spec).device), folder.shard_writer(shard, plan, owner) as writer:
-        for record, prediction in inference:
-            writer.write(record, prediction)
-            budget.count(prediction)
-        _check_unchanged(dataset, shard)
-        return writer.commit(inference.figures)
+
+    def infer() -> ShardManifest:
+        with folder.shard_writer(shard, plan, owner) as writer:
+            for record, prediction in inference:
+                writer.write(record, prediction)
+                budget.count(prediction)
+            _check_unchanged(dataset, shard)
+            return writer.commit(inference.figures)
+
+    return run_on(resolve_device(spec.device), infer)
 
 
 def _check_unchanged(dataset: OpenDataset, shard: Shard) -> None:

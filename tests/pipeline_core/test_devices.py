@@ -9,10 +9,10 @@ import torch
 from pipeline_core.devices import (
     available_devices,
     device_name,
-    device_slot,
     fastest_dtype,
     memory_bytes,
     resolve_device,
+    run_on,
 )
 from pipeline_core.errors import DeviceNotFoundError
 
@@ -126,33 +126,31 @@ def test_memory_of_a_gpu_is_what_its_driver_says(monkeypatch):
     assert memory_bytes(torch.device("cuda:1")) == (3, 80)
 
 
-def test_one_holds_a_device_at_a_time_and_another_device_is_free():
-    inside: list[str] = []
+def test_work_on_a_device_takes_turns_in_one_thread_and_another_device_is_free():
+    busy, other_done, names = threading.Event(), threading.Event(), []
 
-    def hold(name: str, device: str) -> None:
-        with device_slot(torch.device(device)):
-            inside.append(name)
+    def first() -> None:
+        busy.set()
+        assert other_done.wait(5)  # on the other device, while this one is taken
+        names.append(threading.current_thread().name)
 
-    with device_slot(torch.device("cuda:0")):
-        same = threading.Thread(target=hold, args=("same", "cuda:0"))
-        other = threading.Thread(target=hold, args=("other", "cuda:1"))
-        same.start()
-        other.start()
-        other.join(5)
-        same.join(0.05)
-        assert inside == ["other"]
-    same.join(5)
-    assert inside == ["other", "same"]
+    def second() -> None:
+        names.append(threading.current_thread().name)
+
+    callers = [threading.Thread(target=run_on, args=(torch.device("cuda:0"), work)) for work in (first, second)]
+    callers[0].start()
+    assert busy.wait(5)
+    callers[1].start()
+    run_on(torch.device("cuda:1"), other_done.set)
+    for caller in callers:
+        caller.join(5)
+    assert names == [names[0]] * 2
 
 
-def test_a_device_is_free_again_after_an_error():
-    with pytest.raises(RuntimeError), device_slot(torch.device("cuda:3")):
-        raise RuntimeError
-    taken = threading.Event()
+def test_an_error_reaches_the_caller_and_leaves_the_device_free():
+    def fail() -> None:
+        raise RuntimeError("as the work said")
 
-    def take() -> None:
-        with device_slot(torch.device("cuda:3")):
-            taken.set()
-
-    threading.Thread(target=take).start()
-    assert taken.wait(5)
+    with pytest.raises(RuntimeError, match="as the work said"):
+        run_on(torch.device("cuda:3"), fail)
+    assert run_on(torch.device("cuda:3"), lambda: 5) == 5
