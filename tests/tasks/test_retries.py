@@ -3,7 +3,6 @@
 import pytest
 
 import pipeline_core.inference
-import pipeline_core.shard_run
 from flows.batch_inference import batch_inference
 from pipeline_core import BatchPolicy, PipelineSpec
 from pipeline_core.errors import DeviceFailedError, LoadError
@@ -111,7 +110,7 @@ def test_only_what_can_end_differently_is_tried_again(run_flow, arguments, monke
             raise error
         return load_pipeline(spec)
 
-    monkeypatch.setattr(pipeline_core.shard_run, "load_pipeline", load)
+    monkeypatch.setattr(pipeline_core.inference, "load_pipeline", load)
     seen = run_flow(batch_inference, last=SHARD, **arguments)
     assert seen.tasks[SHARD].run_count == len(attempts) == tried
     assert seen.state.is_completed() == (tried == 2)
