@@ -20,7 +20,7 @@ from pipeline_core.engine import Progress
 from pipeline_core.errors import LeaseLostError
 from pipeline_core.report import escape
 
-_LEAST_INTERVAL_S = 5.0
+_LEAST_INTERVAL_S = 2.0
 _LEAST_RATED_S = 1.0
 _LOG_INTERVAL_S = 30.0
 _MOST_OF_THE_TIME = 0.01
