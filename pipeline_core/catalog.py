@@ -1,15 +1,27 @@
-"""Every task: its aliases, the parameters it takes, and how its records may share a batch."""
+"""Every task: its aliases, its inputs, the parameters it takes, what it needs, how its records may share a batch."""
 
-import ast
-import inspect
 import re
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from pipeline_core.errors import UnknownParameterError, UnknownTaskError
+from pipeline_core.requirements import required_packages
+from pipeline_core.task_inputs import TASK_INPUTS, Input, Kind
+from pipeline_core.task_parameters import NO_DEFAULT, accepted_parameters
+
+__all__ = [
+    "NO_DEFAULT",
+    "Batching",
+    "Input",
+    "Kind",
+    "Task",
+    "canonical_name",
+    "check_parameters",
+    "find_task",
+    "task_names",
+]
 
 Batching = Literal["pad", "shape", "alone"]
 
@@ -30,6 +42,9 @@ _ALONE = frozenset(
         "text-to-audio",
     }
 )
+# Aliases of tasks that transformers had before its fifth version, beside those in its registry.
+_ALIASES: Mapping[str, str] = {"vqa": "visual-question-answering"}
+_TRANSLATION = re.compile(r"translation_([^_]+)_to_([^_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +53,49 @@ class Task:
 
     Attributes:
         name: Its name, with aliases resolved.
+        aliases: Other names for it, sorted.
         modality: "text", "image", "audio", "video" or "multimodal".
-        parameters: Names that ``PipelineSpec.parameters`` may hold.
+        inputs: What a record is made of; empty for a task that was registered later.
+        parameters: What ``PipelineSpec.parameters`` may hold, with defaults; ``NO_DEFAULT`` for one that is not known.
         default_model: The model that transformers takes when none is named.
         batching: "pad" if unequal records share a batch, "shape" if only records of equal shape do,
             "alone" if each is run by itself.
         truncates: Whether its pipeline passes ``truncation`` to the tokenizer.
+        chunks: Whether one record may take several passes through the model.
+        generates: Whether its pipeline calls ``generate`` and takes the parameters of generation.
+        requires: Packages that must be installed, beside those that come with this one.
     """
 
     name: str
+    aliases: tuple[str, ...]
     modality: str
-    parameters: frozenset[str]
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, Any]
     default_model: str | None
     batching: Batching
     truncates: bool
+    chunks: bool
+    generates: bool
+    requires: tuple[str, ...]
 
 
 def task_names() -> list[str]:
     """Names of all tasks, aliases included, sorted."""
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    return sorted(PIPELINE_REGISTRY.get_supported_tasks())
+    tasks = PIPELINE_REGISTRY.supported_tasks
+    return sorted({*tasks, *(alias for alias, name in _aliases().items() if name in tasks)})
+
+
+def canonical_name(name: str) -> str:
+    """The name without its alias: what two spellings of one task have in common.
+
+    ``translation_xx_to_yy`` stays as it is, for its languages decide what comes out.
+
+    Raises:
+        UnknownTaskError: No task has this name.
+    """
+    return name if _TRANSLATION.fullmatch(name) and find_task(name) else find_task(name).name
 
 
 def find_task(name: str) -> Task:
@@ -69,19 +106,15 @@ def find_task(name: str) -> Task:
     """
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    canonical = PIPELINE_REGISTRY.task_aliases.get(name, name)
+    translation = _TRANSLATION.fullmatch(name)
+    canonical = "translation" if translation else _aliases().get(name, name)
     if canonical not in PIPELINE_REGISTRY.supported_tasks:
         raise UnknownTaskError(name, task_names())
     entry = PIPELINE_REGISTRY.supported_tasks[canonical]
-    parameters = _accepted_parameters(_pipeline_class(entry["impl"]))
-    return Task(
-        name=canonical,
-        modality=entry.get("type", "text"),
-        parameters=parameters,
-        default_model=_default_model(entry.get("default", {}).get("model")),
-        batching="pad" if canonical in _PADDED else "alone" if canonical in _ALONE else "shape",
-        truncates="truncation" in parameters and canonical in ("text-classification", "feature-extraction"),
-    )
+    default = entry.get("default") or {}
+    if translation:
+        default = default.get(translation.groups(), {})
+    return _described(canonical, _pipeline_class(entry["impl"]), entry.get("type", "text"), _default_model(default))
 
 
 def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
@@ -97,6 +130,33 @@ def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
             raise UnknownParameterError(task, name, accepted)
 
 
+@cache
+def _described(name: str, pipeline_class: Any, modality: str, default_model: str | None) -> Task:
+    from transformers.pipelines.base import ChunkPipeline
+
+    inputs = TASK_INPUTS.get(name, ())
+    parameters = accepted_parameters(pipeline_class)
+    return Task(
+        name=name,
+        aliases=tuple(sorted(alias for alias, task in _aliases().items() if task == name)),
+        modality=modality,
+        inputs=inputs,
+        parameters=parameters,
+        default_model=default_model,
+        batching="pad" if name in _PADDED else "alone" if name in _ALONE else "shape",
+        truncates="truncation" in parameters and name in ("text-classification", "feature-extraction"),
+        chunks=issubclass(pipeline_class, ChunkPipeline),
+        generates=bool(pipeline_class._pipeline_calls_generate),
+        requires=required_packages(inputs),
+    )
+
+
+def _aliases() -> dict[str, str]:
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    return {**_ALIASES, **PIPELINE_REGISTRY.task_aliases}
+
+
 def _pipeline_class(impl: str | type) -> type:
     from transformers import pipelines
 
@@ -106,81 +166,8 @@ def _pipeline_class(impl: str | type) -> type:
     return found
 
 
-@cache
-def _accepted_parameters(pipeline_class: Any) -> frozenset[str]:
-    named: set[str] = set()
-    for function in _sanitizers(pipeline_class):
-        for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-                named.add(name)
-            elif name == "tokenizer_kwargs":
-                named |= _tokenizer_parameters()
-            else:
-                named |= _names_read(function, name)
-    if pipeline_class._pipeline_calls_generate:
-        named |= _generation_parameters() - set(pipeline_class._non_generation_params)
-        named |= {"generate_kwargs", "generation_config"}
-    return frozenset(named)
-
-
-def _sanitizers(pipeline_class: type) -> Iterator[Callable[..., Any]]:
-    """The class' ``_sanitize_parameters``, and its bases' as far as each calls ``super()``."""
-    for class_ in pipeline_class.__mro__:
-        function = vars(class_).get("_sanitize_parameters")
-        if function is not None:
-            yield function
-            if "super" not in function.__code__.co_names:
-                return
-
-
-def _names_read(function: Callable[..., Any], mapping: str) -> set[str]:
-    """Keys that the function's source looks up in its argument ``**mapping``, which no signature shows."""
-
-    def is_mapping(node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) and node.id == mapping
-
-    keys: list[ast.expr] = []
-    for node in ast.walk(ast.parse(_source(function))):
-        match node:
-            case ast.Compare(left=key, ops=[ast.In() | ast.NotIn()], comparators=[where]) if is_mapping(where):
-                keys.append(key)
-            case ast.Subscript(value=where, slice=key, ctx=ast.Load()) if is_mapping(where):
-                keys.append(key)
-            case ast.Call(func=ast.Attribute(value=where, attr="get" | "pop"), args=[key, *_]) if is_mapping(where):
-                keys.append(key)
-    return {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
-
-
-def _source(function: Callable[..., Any]) -> str:
-    try:
-        return textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # typed at a prompt
-        return ""
-
-
-@cache
-def _tokenizer_parameters() -> frozenset[str]:
-    from transformers import PreTrainedTokenizerBase
-
-    signature = inspect.signature(PreTrainedTokenizerBase.__call__)
-    taken_by_the_pipeline = {"self", "text", "text_pair", "return_tensors"}
-    return frozenset(
-        name
-        for name, parameter in signature.parameters.items()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-        and name not in taken_by_the_pipeline
-        and not re.match(r"text_.*target|tokenizer_kwargs", name)
-    )
-
-
-@cache
-def _generation_parameters() -> frozenset[str]:
-    from transformers import GenerationConfig
-
-    return frozenset(name for name in vars(GenerationConfig()) if not name.startswith("_"))
-
-
 def _default_model(default: Any) -> str | None:
-    while isinstance(default, dict):
-        default = default.get("pt")
+    """The name of the model, however deep the registry's entry has it: by language, by framework, with a revision."""
+    while isinstance(default, Mapping):
+        default = default.get("model") or default.get("pt") or next(iter(default.values()), None)
     return default[0] if default else None

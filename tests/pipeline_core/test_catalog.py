@@ -127,7 +127,7 @@ def test_a_task_registered_later_is_accepted_with_the_parameters_it_reads(regist
     with pytest.raises(UnknownTaskError):
         find_task("review")
     register(SeverePipeline)
-    assert find_task("review").parameters == {"severity", "label"}
+    assert set(find_task("review").parameters) == {"severity", "label"}
     assert find_task("review").default_model is None
     assert PipelineSpec(task="review", parameters={"severity": 3}).task == "review"
     with pytest.raises(ValueError, match="accepts label, severity"):
@@ -136,7 +136,7 @@ def test_a_task_registered_later_is_accepted_with_the_parameters_it_reads(regist
 
 def test_a_class_that_calls_its_base_takes_the_parameters_of_both(register):
     register(MilderPipeline)
-    assert find_task("review").parameters == {"mildness"} | find_task("text-classification").parameters
+    assert set(find_task("review").parameters) == {"mildness", *find_task("text-classification").parameters}
 
 
 def test_a_task_registered_anew_is_described_anew(register):
