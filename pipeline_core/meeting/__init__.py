@@ -1,0 +1,1 @@
+"""Recordings of people talking: who said what, when."""
