@@ -34,7 +34,7 @@ def without_prefect(dataset: DatasetRef, folder: Path) -> Callable[[], int]:
     def run() -> int:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             pinned = pin(SPEC)
-            plan = plan_shards(open_dataset(dataset, SPEC.task), pinned.spec, None, pinned.model)
+            plan = plan_shards(open_dataset(dataset, SPEC.task, SPEC.parameters), pinned.spec, None, pinned.model)
             output = OutputFolder(Path(scratch) / "out")
             with output.claim() as lease:
                 output.adopt(plan, lease.owner)

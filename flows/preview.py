@@ -23,7 +23,7 @@ def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, ro
         LoadError: The pipeline can't be loaded here.
         SourceError: The dataset can't be read as described.
     """
-    opened = open_dataset(dataset, spec.task)
+    opened = open_dataset(dataset, spec.task, spec.parameters)
     load_pipeline(spec)
     started = time.perf_counter()
     tried = list(Inference(spec, islice(opened.records(), rows), batch))

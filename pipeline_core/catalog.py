@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pipeline_core.errors import UnknownParameterError, UnknownTaskError
@@ -135,7 +137,9 @@ def _described(name: str, pipeline_class: Any, modality: str, default_model: str
     from transformers.pipelines.base import ChunkPipeline
 
     inputs = TASK_INPUTS.get(name, ())
-    parameters = accepted_parameters(pipeline_class)
+    # Labels may be a parameter wherever they are an input, also where transformers takes them from the record alone.
+    labels = {one.name: None for one in inputs if one.kind == "labels"}
+    parameters = MappingProxyType({**labels, **accepted_parameters(pipeline_class)})
     return Task(
         name=name,
         aliases=tuple(sorted(alias for alias, task in _aliases().items() if task == name)),
@@ -158,11 +162,10 @@ def _aliases() -> dict[str, str]:
 
 
 def _pipeline_class(impl: str | type) -> type:
-    from transformers import pipelines
-
     if not isinstance(impl, str):
         return impl
-    found: type = getattr(pipelines, impl.rpartition(".")[2])
+    module, _, name = impl.rpartition(".")
+    found: type = getattr(import_module(module), name)
     return found
 
 

@@ -13,6 +13,7 @@
     │   ├── DatasetNotFoundError
     │   ├── SplitNotFoundError
     │   ├── ColumnNotFoundError
+    │   ├── InputNotFoundError
     │   ├── FormatError
     │   └── DatasetChangedError
     ├── RecordError                one record has no answer; it goes to quarantine
@@ -32,7 +33,10 @@ Errors that are not of this tree (a connection that broke, a host out of memory)
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline_core.task_inputs import Input
 
 
 class PipelineFlowsError(Exception):
@@ -135,6 +139,23 @@ class ColumnNotFoundError(SourceError):
         self.available = list(available)
         wanted = f"has no column {column!r}" if column is not None else "has no single text column: name one"
         super().__init__(f"dataset {dataset!r} {wanted}; its columns are {', '.join(self.available) or 'none'}")
+
+
+class InputNotFoundError(SourceError):
+    """No column of the dataset can be taken for an input that the task requires."""
+
+    def __init__(self, dataset: str, missing: "Input", inputs: "Iterable[Input]", available: Iterable[str]) -> None:
+        self.dataset = dataset
+        self.input = missing.name
+        self.available = list(available)
+        usual = ", ".join(
+            f"{one.name} (usually {' or '.join(one.columns)})" if one.required else f"{one.name} (optional)"
+            for one in inputs
+        )
+        super().__init__(
+            f"dataset {dataset!r} has no column for the input {missing.name!r}; the task takes {usual}: name it as in "
+            f"--column {missing.name}=COLUMN; the dataset's columns are {', '.join(self.available) or 'none'}"
+        )
 
 
 class FormatError(SourceError):

@@ -76,11 +76,11 @@ def open_labelled(dataset: DatasetRef, spec: PipelineSpec, label_column: str) ->
     """
     if find_task(spec.task).name != "text-classification":
         raise SpecError(f"labels are compared for the task text-classification, but the task is {spec.task!r} instead")
-    opened = open_dataset(dataset.keeping(label_column), spec.task)
+    opened = open_dataset(dataset.keeping(label_column), spec.task, spec.parameters)
     if opened.rows and label_column not in opened.kept_schema.names:
         # Unless columns are named, the plain ones are kept: this one is not plain, or the input, or not there.
         kept = [*opened.kept_schema.names, label_column]
-        opened = open_dataset(dataset.model_copy(update={"keep_columns": kept}), spec.task)
+        opened = open_dataset(dataset.model_copy(update={"keep_columns": kept}), spec.task, spec.parameters)
     tried = islice(opened.records(), _ROWS_TRIED)
     evaluate(((record.kept.get(label_column), "") for record in tried), model_labels(spec))
     return opened

@@ -55,8 +55,8 @@ def infer(
         FailureBudgetExceededError: More records failed than ``failures`` allows.
     """
     policy = failures or FailurePolicy()
-    records = iterate_inputs(inputs, column=column, id_column=id_column)
-    budget = FailureBudget(policy, count_inputs(inputs))
+    records = iterate_inputs(inputs, column, id_column, spec.task, spec.parameters)
+    budget = FailureBudget(policy, count_inputs(inputs, spec.task, spec.parameters))
     return _predictions(spec, records, batch or BatchPolicy(), budget)
 
 

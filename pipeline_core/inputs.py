@@ -2,18 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline_core.catalog import find_task
 from pipeline_core.errors import ColumnNotFoundError, InvalidInputError, SpecError
 from pipeline_core.input_columns import Column, check_columns, choose_column, input_columns, input_of, is_text
 from pipeline_core.records import Record
 from pipeline_core.sources import DatasetRef, open_dataset
 from pipeline_core.tables import BATCH_ROWS, Row, rows_of
+from pipeline_core.task_inputs import Input
 
 ACCEPTED = (
     "a list or another iterable, a numpy array, a pandas, Arrow or datasets table or column, "
@@ -21,15 +23,23 @@ ACCEPTED = (
 )
 
 
-def iterate_inputs(inputs: Any, column: Column | None = None, id_column: str | None = None) -> Iterator[Record]:
+def iterate_inputs(
+    inputs: Any,
+    column: Column | None = None,
+    id_column: str | None = None,
+    task: str | None = None,
+    parameters: Collection[str] = (),
+) -> Iterator[Record]:
     """The inputs as records, numbered from 0; nothing is taken from ``inputs`` before it is asked for.
 
     Args:
         inputs: Any of ``ACCEPTED``. Cells of tables that are null or NaN become None.
         column: The column to take as input, for tables and for rows that are dicts; or a dict from
-            the pipeline's keys to columns. None takes "text" or the only text column of a table,
-            and other inputs as they are.
+            the task's inputs to columns. None takes columns of a table that have the usual names of
+            the task's inputs, or its only text column, and other inputs as they are.
         id_column: The column that names the records, for tables and for rows that are dicts.
+        task: The pipeline task that the records are for.
+        parameters: Names of the pipeline's parameters; an input that is among them needs no column.
 
     Raises:
         SpecError: ``inputs`` is a single input, or can't be iterated in an order.
@@ -37,29 +47,32 @@ def iterate_inputs(inputs: Any, column: Column | None = None, id_column: str | N
     """
     _refuse_single(inputs)
     if isinstance(inputs, DatasetRef):
-        return _records_of_ref(inputs, column, id_column)
+        return _records_of_ref(inputs, column, id_column, task, parameters)
+    known = find_task(task).inputs if task is not None else ()
     name = type(inputs).__name__
     if _is_a("datasets", "IterableDataset", inputs) and inputs.features is None and column is None:
-        return _records_of_untyped(inputs, id_column, name)
+        return _records_of_untyped(inputs, id_column, name, known, parameters)
     table = _as_table(inputs)
     if table is None:
         return _records(_rows(inputs), column, id_column, name)
     columns, text_columns, read = table
     ids = [] if id_column is None else [id_column]
-    column = choose_column(name, column, columns, lambda: [text for text in text_columns() if text not in ids])
+    column = choose_column(
+        name, column, columns, lambda: [text for text in text_columns() if text not in ids], known, parameters
+    )
     check_columns(name, ids, columns)
     return _records(read(list(dict.fromkeys([*input_columns(column), *ids]))), column, id_column, name)
 
 
-def count_inputs(inputs: Any) -> int | None:
-    """How many records there will be; None where only reading them can tell.
+def count_inputs(inputs: Any, task: str | None = None, parameters: Collection[str] = ()) -> int | None:
+    """How many records there will be for the task with these parameters; None where only reading them can tell.
 
     Raises:
         SpecError: As in ``iterate_inputs``.
     """
     _refuse_single(inputs)
     if isinstance(inputs, DatasetRef):
-        return None if inputs.where else open_dataset(inputs).rows
+        return None if inputs.where else open_dataset(inputs, task, parameters).rows
     try:
         return len(inputs)
     except (TypeError, NotImplementedError):
@@ -90,10 +103,12 @@ def _is_a(module: str, name: str, value: Any) -> bool:
     return isinstance(found, type) and isinstance(value, found)
 
 
-def _records_of_ref(ref: DatasetRef, column: Column | None, id_column: str | None) -> Iterator[Record]:
+def _records_of_ref(
+    ref: DatasetRef, column: Column | None, id_column: str | None, task: str | None, parameters: Collection[str]
+) -> Iterator[Record]:
     named = {"column": column, "id_column": id_column}
     ref = ref.model_copy(update={name: value for name, value in named.items() if value is not None})
-    yield from open_dataset(ref).records()
+    yield from open_dataset(ref, task, parameters).records()
 
 
 def _records(rows: Iterable[Any], column: Column | None, id_column: str | None, name: str) -> Iterator[Record]:
@@ -184,12 +199,14 @@ def _datasets_table(dataset: Any) -> _Table:
     return list(dataset.features), lambda: text, read
 
 
-def _records_of_untyped(dataset: Any, id_column: str | None, name: str) -> Iterator[Record]:
+def _records_of_untyped(
+    dataset: Any, id_column: str | None, name: str, known: Sequence[Input], given: Collection[str]
+) -> Iterator[Record]:
     """The rows of a stream whose columns only its first row tells."""
     rows = iter(dataset)
     for first in rows:
         texts = [column for column, cell in first.items() if isinstance(cell, str) and column != id_column]
-        column = choose_column(name, None, list(first), texts.copy)
+        column = choose_column(name, None, list(first), texts.copy, known, given)
         yield from _records(chain([first], rows), column, id_column, name)
 
 

@@ -45,7 +45,7 @@ def run_shard(
         LeaseLostError: Another run took the folder over.
         LoadError: The pipeline can't be loaded here.
     """
-    dataset = open_dataset(plan.dataset, spec.task)
+    dataset = open_dataset(plan.dataset, spec.task, spec.parameters)
     _check_unchanged(dataset, shard)
     budget = FailureBudget(failures or FailurePolicy(), plan.rows, bad_rows_before)
     records = dataset.records(shard.start, shard.stop)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from pipeline_core.catalog import find_task
 from pipeline_core.conditions import Condition, matcher
 from pipeline_core.data_files import DataFile, Format, find_files, is_file_path
 from pipeline_core.errors import DatasetNotFoundError, SpecError
@@ -27,6 +28,7 @@ from pipeline_core.input_columns import (
 from pipeline_core.records import Record
 from pipeline_core.table_sequence import SourceRow, TableSequence
 from pipeline_core.tables import ArrowTable, ParquetTable, Table
+from pipeline_core.task_inputs import Input
 from pipeline_core.text_tables import TextTable
 
 DEMO_DATASET = "demo:reviews"
@@ -54,8 +56,9 @@ class DatasetRef(BaseModel):
         revision: A branch, tag or commit of a Hub dataset.
         streaming: Whether a Hub dataset is read over the network instead of downloaded first.
         format: The files' format; None goes by their names.
-        column: The column to take as input; or a dict from the pipeline's keys to columns, such as
-            {"text": "body", "text_pair": "title"}; None takes "text", or the only text column.
+        column: The column to take as input; or a dict from the task's inputs to columns, such as
+            {"question": "q", "context": "passage"}; None takes columns that have the usual names of
+            the task's inputs, or the only text column.
         id_column: The column that names the rows; None takes a column "id" of strings or integers if there
             is one that is not the input. Rows without a name, or null there, are named by file and position.
         keep_columns: Columns to carry to the output; None for all of plain scalars.
@@ -113,10 +116,12 @@ class OpenDataset:
         kept_schema: The Arrow schema of the kept columns.
     """
 
-    def __init__(self, ref: DatasetRef, tables: TableSequence, preferred: str = "text") -> None:
-        """Read ``tables`` as ``ref`` says; where it names no column, ``preferred`` is taken if there is one."""
+    def __init__(
+        self, ref: DatasetRef, tables: TableSequence, inputs: Sequence[Input] = (), given: Collection[str] = ()
+    ) -> None:
+        """Read ``tables`` as ``ref`` says; columns it does not name are found for ``inputs``, those ``given`` aside."""
         self._tables = tables
-        column = _find_column(ref, tables, preferred)
+        column = _find_column(ref, tables, inputs, given)
         self._input_columns = input_columns(column)
         id_column = ref.id_column or (_ID if _ID not in self._input_columns and tables.names_rows(_ID) else None)
         self.ref = ref.model_copy(update={"column": column, "id_column": id_column})
@@ -199,24 +204,26 @@ class OpenDataset:
         )
 
 
-def open_dataset(ref: DatasetRef | str, task: str | None = "text-classification") -> OpenDataset:
+def open_dataset(ref: DatasetRef | str, task: str | None = None, parameters: Collection[str] = ()) -> OpenDataset:
     """Find the dataset's files or Hub split, its rows and its columns.
 
     Args:
         ref: What to read.
-        task: The pipeline task that the rows are for. Where ``ref`` names no column and the task is
-            of another modality than text, a column of the modality's name is taken if there is one.
+        task: The pipeline task that the rows are for; its inputs are found in columns of their usual
+            names where ``ref`` names none. Without one, a column "text" or the only text column is taken.
+        parameters: Names of the pipeline's parameters; an input that is among them needs no column.
 
     Raises:
         DatasetNotFoundError: Nothing is there, or nothing that can be read.
         SplitNotFoundError: No such split, or none is named and a Hub dataset has several.
         ColumnNotFoundError: A column is not there, or none can be taken without being named.
+        InputNotFoundError: No column can be taken for an input that the task requires.
         FormatError: A file is of no accepted format, or not what its name says.
         SpecError: A setting is not for this kind of dataset, or a condition not for its column.
     """
     if isinstance(ref, str):
         ref = DatasetRef(path=ref)
-    preferred = _modality(task) if ref.column is None else "text"
+    inputs = find_task(task).inputs if task is not None else ()
     if ref.path.startswith("demo:"):
         files = _demo(ref)
     elif is_file_path(ref.path) or not _HUB_ID.fullmatch(ref.path):
@@ -225,34 +232,25 @@ def open_dataset(ref: DatasetRef | str, task: str | None = "text-classification"
     else:
         _refuse_settings(ref, "a Hub dataset", "format")
         table = open_hub_table(ref.path, ref.name, ref.split, ref.revision, ref.streaming)
-        return OpenDataset(ref, TableSequence(ref.path, [table]), preferred)
+        return OpenDataset(ref, TableSequence(ref.path, [table]), inputs, parameters)
     tables = [_READERS[file.format](file) for file in files]
-    return OpenDataset(ref, TableSequence(ref.path, tables), preferred)
+    return OpenDataset(ref, TableSequence(ref.path, tables), inputs, parameters)
 
 
-def _find_column(ref: DatasetRef, tables: TableSequence, preferred: str) -> Column:
+def _find_column(ref: DatasetRef, tables: TableSequence, inputs: Sequence[Input], given: Collection[str]) -> Column:
     if not tables.columns and not tables.rows:
-        return ref.column or preferred
+        return ref.column or "text"
 
     def text_columns() -> list[str]:
         texts = [name for name in tables.columns if name != ref.id_column and is_text(tables.field(name))]
         return [name for name in texts if name != _ID] or texts
 
-    column = choose_column(ref.path, ref.column, tables.columns, text_columns, preferred)
+    column = choose_column(ref.path, ref.column, tables.columns, text_columns, inputs, given)
     ids = [] if ref.id_column is None else [ref.id_column]
     where = [condition.column for condition in ref.where]
     check_columns(ref.path, [*ids, *(ref.keep_columns or []), *where], tables.columns)
     tables.require([*input_columns(column), *ids, *where])
     return column
-
-
-def _modality(task: str | None) -> str:
-    if task in (None, "text-classification"):
-        return "text"
-    from pipeline_core.catalog import find_task
-
-    modality = find_task(task).modality
-    return modality if modality in ("image", "audio", "video") else "text"
 
 
 def _demo(ref: DatasetRef) -> list[DataFile]:

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline_core.catalog import check_parameters, find_task
+from pipeline_core.catalog import canonical_name, check_parameters, find_task
 from pipeline_core.parameter_values import check_values
 
 DEMO_MODEL = "demo:sentiment"
@@ -192,7 +192,7 @@ class PipelineSpec(BaseModel):
         a commit, or a folder to a hash of its files, and takes the fingerprint of that.
         """
         content = self.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
-        content["task"] = find_task(self.task).name
+        content["task"] = canonical_name(self.task)
         if self.on_long != "window":
             del content["window_stride"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))

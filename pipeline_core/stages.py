@@ -7,12 +7,14 @@ Every transformers pipeline and every custom one works: it is asked only for ``p
 import copy
 from collections import UserDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from pipeline_core.catalog import Batching, find_task
+from pipeline_core.input_shapes import shape_inputs
 from pipeline_core.padding import batching_of
 from pipeline_core.raw_inputs import checked_inputs
 from pipeline_core.records import Chunk, Record, RowError
@@ -71,6 +73,7 @@ class PipelineStages:
 
         self._pipeline = pipeline
         self._task = find_task(spec.task)
+        self._given = spec.parameters
         self._forward = forward or forward_pass(pipeline)
         self._chunks = isinstance(pipeline, ChunkPipeline)
         self._tokenizers = TokenizerPool(pipeline.tokenizer)
@@ -110,8 +113,10 @@ class PipelineStages:
         return answers
 
     def _preprocess_one(self, pipeline: Any, number: int, record: Record) -> list[Chunk]:
+        shaped = shape_inputs(self._task, record.inputs, self._given)
+        record = replace(record, inputs=shaped.inputs)
         inputs = checked_inputs(record.inputs, self._task.name, self._task.modality)
-        parameters = pipeline._preprocess_params
+        parameters = {**pipeline._preprocess_params, **shaped.parameters}
         length = 0
         if self._text is not None:
             length = self._text.length(pipeline.tokenizer, inputs)
@@ -140,7 +145,11 @@ class PipelineStages:
 
     def _trial_chunks(self) -> tuple[Chunk, Chunk]:
         mask = getattr(self._pipeline.tokenizer, "mask_token", None) or ""
-        texts = [f"{mask} {text}" if self._task.name == "fill-mask" else text for text in (SHORT_TEXT, LONG_TEXT)]
+        texts: list[Any] = [
+            f"{mask} {text}" if self._task.name == "fill-mask" else text for text in (SHORT_TEXT, LONG_TEXT)
+        ]
+        if self._task.name == "zero-shot-classification":
+            texts = [{"sequences": text, "candidate_labels": ["long"]} for text in texts]
         made = self.preprocess([(number, Record(str(number), text)) for number, text in enumerate(texts)])
         short, long = (chunks[0] for chunks in made if not isinstance(chunks, RowError))
         return short, long

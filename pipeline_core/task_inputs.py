@@ -30,9 +30,9 @@ class Input:
 _TEXT = Input("text", "text", ("text", "sentence", "content"))
 _LONG_TEXT = Input("text", "text", ("text", "document", "article", "content"))
 _QUESTION = Input("question", "text", ("question", "query"))
-_IMAGE = Input("image", "image", ("image", "picture", "photo", "file_name"))
-_AUDIO = Input("audio", "audio", ("audio", "speech", "file_name"))
-_VIDEO = Input("video", "video", ("video", "clip", "file_name"))
+_IMAGE = Input("image", "image", ("image", "picture", "photo"))
+_AUDIO = Input("audio", "audio", ("audio", "speech"))
+_VIDEO = Input("video", "video", ("video", "clip"))
 _LABELS = Input("candidate_labels", "labels", ("candidate_labels",))
 _PROMPT = Input("text", "text", ("prompt", "text"))
 _SOME_IMAGES = Input("images", "images", ("images", "image"))
@@ -48,10 +48,14 @@ TASK_INPUTS: Mapping[str, tuple[Input, ...]] = {
     ),
     "audio-classification": (_AUDIO,),
     "automatic-speech-recognition": (_AUDIO,),
-    "decision": (Input("request", "request", ("request",)),),
+    "decision": (
+        Input("request", "request", ("request",)),
+        Input("state", "text", ("state",), required=False),
+        Input("questions", "request", ("questions",), required=False, replaces=("request",)),
+    ),
     "depth-estimation": (_IMAGE,),
     "document-question-answering": (
-        Input("image", "image", ("image", "document", "page", "file_name")),
+        Input("image", "image", ("image", "document", "page")),
         _QUESTION,
         Input("word_boxes", "words", ("word_boxes",), required=False),
     ),

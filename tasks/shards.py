@@ -39,7 +39,7 @@ def plan_run(
     """
     pinned = pin(spec)
     if label_column is None:
-        opened = open_dataset(dataset, spec.task)
+        opened = open_dataset(dataset, spec.task, spec.parameters)
     else:
         opened = open_labelled(dataset, pinned.spec, label_column)
     plan = plan_shards(opened, pinned.spec, rows_per_shard, pinned.model)
