@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 from pydantic import ValidationError
 
 from flows.options import BatchOptions, FailureOptions, PipelineOptions, RowOptions, RunOptions
+from flows.task_options import spelled_out
 from pipeline_core.errors import (
     FailureBudgetExceededError,
     LeaseLostError,
@@ -29,6 +30,7 @@ from pipeline_core.errors import (
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import PipelineSpec
 
+_TASK_COMMANDS = ("run", "classify", "preview")
 DONE, FAILED, WRONG, TOO_MANY_BAD_ROWS, OUTPUT_TAKEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = App(
@@ -63,6 +65,9 @@ def run(
     """Run any pipeline over a dataset.
 
     The same command again goes on with a run that was stopped, and does nothing twice.
+
+    Each parameter of the task is an option by its name, such as --max-new-tokens 20,
+    --candidate-label cat; each input too, as --question-column q. pipeline-flows tasks TASK lists both.
     """
     spec = (pipeline or PipelineOptions()).spec(task)
     _run("batch-inference", output, (rows or RowOptions()).of(dataset), spec, batch, failures, options)
@@ -108,6 +113,8 @@ def preview(
     """Try a pipeline on a few rows.
 
     It prints their predictions, what is cut off, the rate, and the time that all rows would take.
+
+    Each parameter of the task is an option by its name, and each input is --INPUT-column, as for run.
     """
     from flows.preview import show_preview
 
@@ -156,7 +163,16 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     _quiet_libraries(debug)
-    sys.exit(_exit_code(lambda: app(given, exit_on_error=False, print_error=False), debug))
+    sys.exit(_exit_code(lambda: app(_spelled_out(given), exit_on_error=False, print_error=False), debug))
+
+
+def _spelled_out(given: list[str]) -> list[str]:
+    """The arguments, with the options that a task brings in terms of the command's own."""
+    if not given or given[0] not in _TASK_COMMANDS:
+        return given
+    command = app[given[0]]
+    known = {name for argument in command.assemble_argument_collection() for name in argument.names}
+    return spelled_out(given, known | {"--help", "--version"})
 
 
 def _exit_code(command: Callable[[], object], debug: bool) -> int:

@@ -203,6 +203,8 @@ def _values(option: str, given: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SpecError(f"{option} must be NAME=VALUE, but is {text!r} instead")
+        if name in values:
+            raise SpecError(f"{option} {name} is given twice: keep one, or make it a list as in {name}='[1, 2]'")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

@@ -84,7 +84,10 @@ TASK_INPUTS: Mapping[str, tuple[Input, ...]] = {
         Input("query", "text", ("query", "question")),
     ),
     "text-classification": (_TEXT, Input("text_pair", "text", ("text_pair",), required=False)),
-    "text-generation": (_PROMPT, Input("messages", "chat", _CHAT_COLUMNS, required=False, replaces=("text",))),
+    "text-generation": (
+        Input("prompt", "text", ("prompt", "text")),
+        Input("messages", "chat", _CHAT_COLUMNS, required=False, replaces=("prompt",)),
+    ),
     "text-to-audio": (_TEXT,),
     "text2text-generation": (Input("text", "text", ("text", "prompt", "source")),),
     "token-classification": (Input("text", "text", ("text", "sentence", "tokens")),),

@@ -90,7 +90,7 @@ def test_a_records_labels_go_before_those_of_the_pipeline():
         ("table-question-answering", {"table": "3", "query": "?"}, "table must be JSON of a table, but is '3'"),
         ("table-question-answering", {"table": {"a": [1], "b": [1, 2]}, "query": "?"}, "a list of rows or a dict"),
         ("text-generation", {"messages": "hello"}, "messages must be JSON"),
-        ("text-generation", {"messages": None}, "the input text is missing"),
+        ("text-generation", {"messages": None}, "the input prompt is missing"),
     ],
 )
 def test_what_is_missing_or_no_such_thing_is_an_error_of_the_record(task, inputs, said):
