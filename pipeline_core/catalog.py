@@ -116,7 +116,8 @@ def find_task(name: str) -> Task:
     default = entry.get("default") or {}
     if translation:
         default = default.get(translation.groups(), {})
-    return _described(canonical, _pipeline_class(entry["impl"]), entry.get("type", "text"), _default_model(default))
+    model = _default_model(default.get("model"))
+    return _described(canonical, _pipeline_class(entry["impl"]), entry.get("type", "text"), model)
 
 
 def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
@@ -170,7 +171,6 @@ def _pipeline_class(impl: str | type) -> type:
 
 
 def _default_model(default: Any) -> str | None:
-    """The name of the model, however deep the registry's entry has it: by language, by framework, with a revision."""
-    while isinstance(default, Mapping):
-        default = default.get("model") or default.get("pt") or next(iter(default.values()), None)
+    while isinstance(default, dict):
+        default = default.get("pt")
     return default[0] if default else None

@@ -18,6 +18,7 @@ from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.memory import release_memory
 from pipeline_core.missing_weights import check_trained, loading_reports
+from pipeline_core.model_requirements import check_packages
 from pipeline_core.pinning import (
     FolderStats,
     dtype_name,
@@ -47,7 +48,7 @@ def load_pipeline(spec: PipelineSpec) -> Any:
         DeviceNotFoundError: This machine lacks the device.
         ModelNotFoundError: No such model, revision or weights.
         ModelAccessError: The model is gated and the token is missing or not allowed.
-        MissingPackageError: A package that the model or the quantization needs is not installed.
+        MissingPackageError: A package that the task, the model or the quantization needs is not installed.
         LoadError: The checkpoint lacks a part of the model, such as its head.
         SpecError: The pipeline does not take the values of its ``parameters``.
     """
@@ -133,6 +134,7 @@ def _most_warm() -> int:
 def _load(spec: PipelineSpec) -> Any:
     import transformers
 
+    check_packages(spec)
     name = model_name(spec)
     folder = model_folder(name)
     model_kwargs: dict[str, Any] = {"use_safetensors": True, **spec.model_kwargs}

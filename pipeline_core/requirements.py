@@ -17,10 +17,18 @@ class Package(NamedTuple):
 
 PACKAGES: Mapping[str, Package] = {
     "av": Package("av", "'pipeline-flows[audio]'"),
+    "fugashi": Package("fugashi", "fugashi"),
+    "jieba": Package("jieba", "jieba"),
     "pandas": Package("pandas", "pandas"),
+    "phonemizer": Package("phonemizer", "phonemizer"),
     "pillow": Package("PIL", "'pipeline-flows[vision]'"),
+    "pytesseract": Package("pytesseract", "'pipeline-flows[documents]'"),
+    "sacremoses": Package("sacremoses", "sacremoses"),
+    "scipy": Package("scipy", "scipy"),
+    "sentencepiece": Package("sentencepiece", "'pipeline-flows[sentencepiece]'"),
     "soundfile": Package("soundfile", "'pipeline-flows[audio]'"),
     "soxr": Package("soxr", "'pipeline-flows[audio]'"),
+    "timm": Package("timm", "timm"),
 }
 """By the names under which packages are published."""
 
