@@ -18,7 +18,8 @@ _OPTIONAL = {
     "soundfile": ("audio files", "'pipeline-flows[audio]'"),
     "av": ("compressed audio and video", "'pipeline-flows[audio]'"),
     "soxr": ("resampling of audio", "'pipeline-flows[audio]'"),
-    "sentencepiece": ("some tokenizers", "sentencepiece"),
+    "sentencepiece": ("some tokenizers", "'pipeline-flows[sentencepiece]'"),
+    "pytesseract": ("words on scanned pages", "'pipeline-flows[documents]'"),
     "prefect_dask": ("shards on Dask", "'pipeline-flows[dask]'"),
     "prefect_ray": ("shards on Ray", "'pipeline-flows[ray]'"),
     "s3fs": ("s3:// paths", "'pipeline-flows[s3]'"),
@@ -27,34 +28,54 @@ _OPTIONAL = {
 
 
 def show_tasks() -> None:
-    """Print every task and what it works on."""
-    from pipeline_core.catalog import find_task, task_names
+    """Print every task, what it takes and what it does."""
+    from flows.task_examples import describe
+    from flows.task_pages import all_tasks, takes
 
-    table = Table("task", "works on", Column("default model", overflow="fold"))
-    for name in task_names():
-        task = find_task(name)
-        alias = f" = {task.name}" if task.name != name else ""
-        table.add_row(name + alias, task.modality, task.default_model or "")
+    table = Table(Column("task", no_wrap=True), Column("takes", overflow="fold"), "what it does")
+    for task in all_tasks():
+        aliases = "".join(f"\n  = {alias}" for alias in task.aliases)
+        table.add_row(task.name + aliases, escape(takes(task)), escape(describe(task)))
     Console().print(table)
 
 
 def show_task(name: str) -> None:
-    """Print what one task takes.
+    """Print what one task takes, what it needs, and a command that runs it.
 
     Raises:
         UnknownTaskError: No task has this name.
     """
+    from flows.task_examples import describe, example_of
+    from flows.task_pages import batches, generation_parameters, input_rows, own_parameters
     from pipeline_core.catalog import find_task
+    from pipeline_core.requirements import PACKAGES, is_installed
 
     task = find_task(name)
-    batched = {"pad": "in one batch, padded", "shape": "in one batch where equally large", "alone": "one at a time"}
+    example = example_of(task)
     console = Console()
-    console.print(f"[bold]{task.name}[/bold], works on {task.modality}; default model {task.default_model or 'none'}")
-    console.print(f"records are run {batched[task.batching]}")
-    console.print(escape(f"parameters: {', '.join(sorted(task.parameters)) or 'none'}"), soft_wrap=True)
-    console.print(
-        escape(f"for example: pipeline-flows run {task.name} --model MODEL --dataset DATA --output OUT"), soft_wrap=True
-    )
+
+    def say(text: str) -> None:
+        console.print(escape(text), soft_wrap=True, highlight=False)
+
+    also = f", also called {', '.join(task.aliases)}" if task.aliases else ""
+    console.print(f"[bold]{task.name}[/bold]{also}: {escape(describe(task))}", soft_wrap=True)
+    table = Table("input", "kind", "option", "columns taken unasked", box=None)
+    for input_, kind, columns in input_rows(task):
+        table.add_row(input_, kind, f"--{input_.replace('_', '-')}-column", columns)
+    console.print(table)
+    say(f"parameters: {own_parameters(task) or 'none'}")
+    if task.generates:
+        say(f"parameters of generation: {generation_parameters(task)}")
+    say(f"batches: {batches(task)}")
+    for package in task.requires:
+        here = "installed" if is_installed(package) else f"missing: pip install {PACKAGES[package].install}"
+        say(f"needs {package}: {here}")
+    say(f"default model: {task.default_model or 'none'}")
+    if example.row:
+        say(f"for example, with this row in {example.rows_file}: {example.row}")
+    else:
+        say(f"for example, with files in {example.dataset}:")
+    say(example.command)
 
 
 def show_machine() -> None:

@@ -117,4 +117,5 @@ def _generation_parameters(pipeline_class: Any) -> dict[str, Any]:
     from transformers import GenerationConfig
 
     defaults = pipeline_class._default_generation_config or GenerationConfig()
-    return {name: getattr(defaults, name) for name in vars(GenerationConfig()) if not name.startswith("_")}
+    names = [name for name in vars(GenerationConfig()) if not name.startswith("_") and name != "transformers_version"]
+    return {name: getattr(defaults, name) for name in names}

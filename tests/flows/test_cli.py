@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -127,13 +128,25 @@ def test_preview_shows_predictions_and_what_is_wrong_with_rows(pipeline_flows, t
 def test_tasks_are_listed_by_name_and_described_one_by_one(pipeline_flows):
     code, text, _ = pipeline_flows("tasks")
     assert code == 0
-    assert {"text-classification", "automatic-speech-recognition", "zero-shot-classification"} <= set(text.split())
+    assert {"text-classification", "automatic-speech-recognition", "zero-shot-classification", "ner"} <= set(
+        text.split()
+    )
     assert "…" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
     code, text, _ = pipeline_flows("tasks", "ner")
     assert code == 0
-    assert "token-classification, works on text" in text
-    assert "aggregation_strategy" in text
-    assert "pipeline-flows run token-classification --model MODEL" in text
+    assert text.startswith("token-classification, also called ner: ")
+    assert re.search(r"^ text +text +--text-column +text, ", text, re.MULTILINE)
+    assert re.search("^parameters: .*aggregation_strategy=none", text, re.MULTILINE)
+    assert re.search(r"^pipeline-flows run token-classification --model \S+ --dataset rows.jsonl", text, re.MULTILINE)
+
+
+def test_a_task_says_which_of_the_packages_that_it_needs_are_missing(pipeline_flows, monkeypatch):
+    assert "needs soxr: installed" in pipeline_flows("tasks", "audio-classification").out
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    text = pipeline_flows("tasks", "audio-classification").out
+    assert "needs soxr: missing: pip install 'pipeline-flows[audio]'" in text
+    assert "needs soundfile: installed" in text
 
 
 def test_doctor_names_the_device_and_the_versions(pipeline_flows):
