@@ -18,6 +18,7 @@
     │   └── DatasetChangedError
     ├── RecordError                one record has no answer; it goes to quarantine
     │   ├── InvalidInputError
+    │   │   └── MediaNotAllowedError
     │   ├── InputTooLongError
     │   └── InputTooLargeError
     ├── OutputError                the output folder can't be written
@@ -180,6 +181,14 @@ class RecordError(PipelineFlowsError):
 
 class InvalidInputError(RecordError):
     """A record's input is missing or of a type the task does not take."""
+
+
+class MediaNotAllowedError(InvalidInputError):
+    """A record names a file or URL that data may not name; nothing was opened or fetched."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"{name[:200]!r} is not opened: {reason}")
 
 
 class InputTooLongError(RecordError):

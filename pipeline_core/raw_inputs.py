@@ -1,56 +1,178 @@
-"""What a record may hand to a pipeline: transformers' own loaders would open any path and fetch any URL in it."""
+"""What a record hands to a pipeline: its media decoded here, for transformers would open any path and fetch any URL."""
 
-from pathlib import Path
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from pipeline_core.catalog import Task
+from pipeline_core.decoded_media import MediaDecoder, Opened, decoded_base64
 from pipeline_core.errors import InvalidInputError
+from pipeline_core.records import Record
 
-_MEDIA = ("audio", "image", "video", "multimodal")
-_MEDIA_KEYS = frozenset({"audio", "file", "image", "image_url", "images", "path", "url", "video", "videos"})
+_MEDIA = frozenset({"image", "audio", "video"})
+_KINDS = {"images": "image"}
+# For tasks that were registered by others, and beside the inputs that the catalog knows.
+_KEYS = {
+    "audio": "audio",
+    "image": "image",
+    "images": "image",
+    "video": "video",
+    "videos": "video",
+    "file": "unknown",
+    "path": "unknown",
+    "url": "unknown",
+    "image_url": "image",
+}
+_BLOCK_KINDS = {"image": "image", "image_url": "image", "audio": "audio", "input_audio": "audio", "video": "video"}
+_BLOCK_KEYS = ("image", "audio", "video", "image_url", "input_audio", "url", "path", "base64", "data")
 
 
-def checked_inputs(inputs: Any, task: str, modality: str) -> Any:
-    """The inputs as the pipeline takes them: messages as a chat, and a ``pathlib.Path`` as the file it names.
+class MediaInputs:
+    """Makes a pipeline's inputs of records, for one loaded pipeline.
 
-    A ``Path`` is the programmer's own word. A string is data: where the pipeline would take it for
-    the name of a file or a URL, it is refused, in lists, dicts and chats too.
-
-    Raises:
-        InvalidInputError: The input is None, or a string stands where media belong.
+    A task that takes no media gets its inputs as they are: none of its strings is opened. Where the task takes
+    media, a string in their place is looked up below the record's ``media_root`` alone, in lists, dicts, chats and
+    requests too. A ``pathlib.Path`` is the programmer's own word. What comes out holds no string that the pipeline
+    would open.
     """
-    if inputs is None:
-        raise InvalidInputError("the input is None")
-    if modality in _MEDIA:
-        inputs = _without_names(inputs, task, is_media=True)
-    return _as_chat(inputs)
 
+    def __init__(self, pipeline: Any, task: Task) -> None:
+        self._task = task.name
+        self._kinds = {input_.name: _KINDS.get(input_.kind, input_.kind) for input_ in task.inputs}
+        self._required = {input_.name for input_ in task.inputs if input_.required}
+        self._lone = next(iter(self._kinds.values()), task.modality if task.modality in _MEDIA else "unknown")
+        self._texts_too = self._kinds.get("text") == "text"
+        self._takes_media = bool(_MEDIA & set(self._kinds.values()) or "request" in self._kinds.values())
+        self._takes_media |= not task.inputs and task.modality != "text"
+        self._chat = _chat_class(pipeline)
+        self._decoder = MediaDecoder(pipeline, task.name)
 
-def _without_names(value: Any, task: str, is_media: bool) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, str):
-        if not is_media:
+    @contextmanager
+    def decoded(self, record: Record) -> Iterator[Any]:
+        """The inputs as the pipeline takes them; what was opened for them is closed afterwards.
+
+        Raises:
+            InvalidInputError: The input is None, or a medium in it is missing, corrupt or too large.
+            MediaNotAllowedError: A string names something that data may not have opened.
+            MissingPackageError: A package that decodes it is not installed.
+        """
+        if record.inputs is None:
+            raise InvalidInputError("the input is None")
+        if not self._takes_media:
+            yield self._as_chat(record.inputs)
+            return
+        with Opened() as opened:
+
+            def decode(value: Any, kind: str) -> Any:
+                return self._decoder.decode(value, kind, record.media_root, opened)
+
+            yield self._as_chat(self._prepared(record.inputs, self._lone, decode))
+
+    def _prepared(self, value: Any, kind: str, decode: Callable[[Any, str], Any]) -> Any:
+        """``value`` with all media in it decoded; ``kind`` is what it is where it is a single medium."""
+        if kind == "request":
+            return _request(value, decode)
+        if self._is_chat(value):
+            messages = value.messages if isinstance(value, self._chat) else value
+            return [_message(message, decode) for message in messages]
+        if isinstance(value, str) and self._texts_too:
             return value
-        raise InvalidInputError(
-            f"a string is data, and task {task!r} would open it as a file or URL: "
-            "give a pathlib.Path, an image or an array"
-        )
-    if isinstance(value, dict):
-        decoded = "array" in value or "raw" in value  # its path only says where it came from
-        return {
-            key: _without_names(item, task, key in _MEDIA_KEYS)
-            for key, item in value.items()
-            if not (decoded and key == "path")
-        }
-    if isinstance(value, list | tuple):
-        return type(value)(_without_names(item, task, is_media) for item in value)
+        if isinstance(value, dict) and not self._decoder.is_medium(value, kind):
+            return {key: self._part(key, item, decode) for key, item in value.items()}
+        if kind == "unknown" and not isinstance(value, str):
+            return value
+        if isinstance(value, list | tuple) and kind != "audio":
+            if self._texts_too:
+                return value
+            return type(value)(self._prepared(item, "image" if kind == "video" else kind, decode) for item in value)
+        return decode(value, kind)
+
+    def _part(self, name: str, value: Any, decode: Callable[[Any, str], Any]) -> Any:
+        kind = self._kinds.get(name) or _KEYS.get(name, "text")
+        if value is None and name in self._required:
+            raise InvalidInputError(f"the input {name!r} is None")
+        if value is None or kind not in (*_MEDIA, "chat", "unknown"):
+            return value
+        if kind == "chat":
+            return [_message(message, decode) for message in value]
+        if isinstance(value, list | tuple) and kind != "audio":
+            return [None if item is None else decode(item, "image" if kind == "video" else kind) for item in value]
+        return value if kind == "unknown" and not isinstance(value, str) else decode(value, kind)
+
+    def _is_chat(self, inputs: Any) -> bool:
+        from transformers.utils.chat_template_utils import is_valid_message
+
+        if isinstance(inputs, self._chat):
+            return True
+        return isinstance(inputs, list | tuple) and bool(inputs) and all(map(is_valid_message, inputs))
+
+    def _as_chat(self, inputs: Any) -> Any:
+        return self._chat(inputs) if self._is_chat(inputs) and not isinstance(inputs, self._chat) else inputs
+
+
+def _message(message: dict[str, Any], decode: Callable[[Any, str], Any]) -> dict[str, Any]:
+    """A chat's message with the media of its content decoded, each under the key that transformers reads first."""
+    content = message.get("content")
+    if not isinstance(content, list | tuple):
+        return message
+    return {**message, "content": [_block(block, decode) if isinstance(block, dict) else block for block in content]}
+
+
+def _block(block: dict[str, Any], decode: Callable[[Any, str], Any]) -> dict[str, Any]:
+    # A table of chats has every key in every block, with nulls.
+    block = {key: value for key, value in block.items() if value is not None}
+    kind = _BLOCK_KINDS.get(block.get("type", ""))
+    found = [key for key in _BLOCK_KEYS if key in block]
+    if kind is None or not found:
+        return block
+    value = block[found[0]]
+    if found[0] in ("image_url", "input_audio") and isinstance(value, dict):
+        value = value.get("url", value.get("data"))
+    if kind == "video" and not isinstance(value, list | tuple):
+        value = _frames(value)
+    elif found[0] in ("base64", "data", "input_audio") and isinstance(value, str):
+        value = decode(_base64(value), kind)
+    elif isinstance(value, list | tuple):
+        value = [decode(item, "image") for item in value]
+    else:
+        value = decode(value, kind)
+    others = {key: item for key, item in block.items() if key not in _BLOCK_KEYS}
+    return {**others, "type": kind, kind: value}
+
+
+def _frames(value: Any) -> Any:
+    if isinstance(value, str | bytes) or hasattr(value, "__fspath__"):
+        raise InvalidInputError("a video in a chat must be given as its frames: a list of images")
     return value
 
 
-def _as_chat(inputs: Any) -> Any:
-    if isinstance(inputs, list | tuple) and inputs:
-        from transformers.utils.chat_template_utils import Chat, is_valid_message
+def _request(value: Any, decode: Callable[[Any, str], Any]) -> Any:
+    """A decision request, or its JSON, with its assets decoded."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise InvalidInputError(f"the request is no JSON: {error}") from error
+    if not isinstance(value, dict) or not value.get("assets"):
+        return value
+    assets = {}
+    for name, asset in value["assets"].items():
+        if isinstance(asset, dict) and "data_base64" in asset:
+            asset = _base64(asset["data_base64"])
+        assets[name] = decode(asset, "image")
+    return {**value, "assets": assets}
 
-        if all(map(is_valid_message, inputs)):
-            return Chat(inputs)
-    return inputs
+
+def _base64(value: Any) -> Any:
+    """Bytes for base64 text, which may come as a data URI."""
+    return decoded_base64(value.rpartition(",")[2]) if isinstance(value, str) else value
+
+
+def _chat_class(pipeline: Any) -> Any:
+    """The class that this pipeline knows a chat by; some have one of their own."""
+    from transformers.utils.chat_template_utils import Chat
+
+    modules = [sys.modules.get(kind.__module__) for kind in type(pipeline).__mro__]
+    return next(filter(None, (getattr(module, "Chat", None) for module in modules)), Chat)

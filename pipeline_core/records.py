@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pipeline_core.media import MediaRoot
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -14,12 +16,14 @@ class Record:
         inputs: What the pipeline takes for one record: a string, a dict, an image, ...
         kept: Columns to carry from the source to the output, by name.
         error: Why the source could not read this row; such a record is quarantined unseen.
+        media_root: The only folder whose files the strings of ``inputs`` may name; None for none.
     """
 
     id: str
     inputs: Any
     kept: Mapping[str, Any] = field(default_factory=dict)
     error: Exception | None = None
+    media_root: MediaRoot | None = None
 
 
 @dataclass(frozen=True, slots=True)

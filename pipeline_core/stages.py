@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from pipeline_core.catalog import Batching, find_task
+from pipeline_core.errors import LoadError, SpecError
 from pipeline_core.input_shapes import shape_inputs
 from pipeline_core.padding import batching_of
-from pipeline_core.raw_inputs import checked_inputs
+from pipeline_core.raw_inputs import MediaInputs
 from pipeline_core.records import Chunk, Record, RowError
 from pipeline_core.spec import PipelineSpec
 from pipeline_core.text_limit import TextLimit
@@ -77,6 +78,7 @@ class PipelineStages:
         self._forward = forward or forward_pass(pipeline)
         self._chunks = isinstance(pipeline, ChunkPipeline)
         self._tokenizers = TokenizerPool(pipeline.tokenizer)
+        self._media = MediaInputs(pipeline, self._task)
         self._text = TextLimit(pipeline, self._task.name, spec) if self._task.modality == "text" else None
         self.batching = self._batching()
         self.most_rows_ahead = 256 if self.batching == "pad" else 64
@@ -114,9 +116,10 @@ class PipelineStages:
 
     def _preprocess_one(self, pipeline: Any, number: int, record: Record) -> list[Chunk]:
         shaped = shape_inputs(self._task, record.inputs, self._given)
-        record = replace(record, inputs=shaped.inputs)
-        inputs = checked_inputs(record.inputs, self._task.name, self._task.modality)
-        parameters = {**pipeline._preprocess_params, **shaped.parameters}
+        with self._media.decoded(replace(record, inputs=shaped.inputs)) as inputs:
+            return self._chunks_of(pipeline, number, inputs, {**pipeline._preprocess_params, **shaped.parameters})
+
+    def _chunks_of(self, pipeline: Any, number: int, inputs: Any, parameters: dict[str, Any]) -> list[Chunk]:
         length = 0
         if self._text is not None:
             length = self._text.length(pipeline.tokenizer, inputs)
@@ -175,9 +178,16 @@ def stages_group(batching: Batching) -> Callable[[Chunk], Hashable]:
 
 
 def guarded(stage: str, work: Callable[..., list[Chunk]], *arguments: Any) -> list[Chunk] | RowError:
-    """What ``work`` returns, or the error it raised in the terms of a quarantine."""
+    """What ``work`` returns, or the error it raised in the terms of a quarantine.
+
+    Raises:
+        LoadError: What is amiss is not the row: a package is missing.
+        SpecError: The same: a setting is wrong.
+    """
     try:
         return work(*arguments)
+    except (LoadError, SpecError):
+        raise
     except Exception as error:
         return row_error(stage, error)
 
