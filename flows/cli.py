@@ -238,7 +238,7 @@ def _run(
     run_flow(
         flow,
         dataset=dataset,
-        output={"path": output, "replace": options.replace},
+        output={"path": output, "replace": options.replace, "arrays": options.arrays},
         spec=spec,
         batch=(batch or BatchOptions()).policy(),
         failures=(failures or FailureOptions()).policy(),

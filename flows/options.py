@@ -181,6 +181,7 @@ class RunOptions:
     """How the run goes about it."""
 
     replace: Annotated[bool, _option(_RUN, "Delete the output of another plan that is in the folder.")] = False
+    arrays: Annotated[Literal["float32", "float16"], _option(_RUN, "Type of features and depths written.")] = "float32"
     rows_per_shard: Annotated[int | None, _option(_RUN, "Rows that are committed together.", _COUNT)] = None
     shards_at_once: Annotated[int, _option(_RUN, "Shards in flight; on one device they take turns.", _COUNT)] = 1
 

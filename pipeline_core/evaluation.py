@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pipeline_core.catalog import find_task
+from pipeline_core.columns import task_columns
 from pipeline_core.errors import SpecError
 from pipeline_core.input_columns import check_columns
 from pipeline_core.loading import model_labels
@@ -72,17 +73,17 @@ def open_labelled(dataset: DatasetRef, spec: PipelineSpec, label_column: str) ->
 
     Raises:
         ColumnNotFoundError: The dataset has no such column.
-        SpecError: The pipeline predicts no labels, or a label of the first rows is none of the model's.
+        SpecError: The pipeline predicts no labels, or a label of the first rows is none of those that it knows.
     """
-    if find_task(spec.task).name != "text-classification":
-        raise SpecError(f"labels are compared for the task text-classification, but the task is {spec.task!r} instead")
+    if "predicted_label" not in task_columns(spec.task, spec.parameters).schema.names:
+        raise SpecError(f"labels are compared for tasks that classify, but the task is {spec.task!r} instead")
     opened = open_dataset(dataset.keeping(label_column), spec.task, spec.parameters)
     if opened.rows and label_column not in opened.kept_schema.names:
         # Unless columns are named, the plain ones are kept: this one is not plain, or the input, or not there.
         kept = [*opened.kept_schema.names, label_column]
         opened = open_dataset(dataset.model_copy(update={"keep_columns": kept}), spec.task, spec.parameters)
     tried = islice(opened.records(), _ROWS_TRIED)
-    evaluate(((record.kept.get(label_column), "") for record in tried), model_labels(spec))
+    evaluate(((record.kept.get(label_column), "") for record in tried), known_labels(spec))
     return opened
 
 
@@ -98,7 +99,23 @@ def evaluate_output(folder: OutputFolder, label_column: str) -> Evaluation:
     if plan.rows:
         check_columns(folder.ref.path, columns, plan.schema.names)
     rows = (row for batch in folder.batches(columns) for row in batch.to_pylist())
-    return evaluate(((row[label_column], row["predicted_label"]) for row in rows), model_labels(plan.spec))
+    return evaluate(((row[label_column], row["predicted_label"]) for row in rows), known_labels(plan.spec))
+
+
+def known_labels(spec: PipelineSpec) -> list[str]:
+    """The labels that a pipeline chooses from: those it was given, or the model's by number.
+
+    Raises:
+        LoadError: The pipeline can't be loaded here.
+        SpecError: It is given its labels row by row.
+    """
+    if "candidate_labels" not in find_task(spec.task).parameters:
+        return model_labels(spec)
+    given = spec.parameters.get("candidate_labels")
+    labels = given.split(",") if isinstance(given, str) else given or []
+    if not labels:
+        raise SpecError("labels are compared with those of the parameter candidate_labels, which is not set")
+    return [str(label).strip() for label in labels]
 
 
 def evaluate(pairs: Iterable[tuple[Any, str]], labels: list[str]) -> Evaluation:

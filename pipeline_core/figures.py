@@ -36,6 +36,7 @@ class Figures(BaseModel):
         rows: Records answered or quarantined.
         quarantined: Records without an answer.
         truncated: Records whose text was cut.
+        empty: Records whose answer is a text without a word, for tasks that give texts.
         tokens: Tokens the model read, without padding.
         padded_tokens: Tokens of the batches, padding included.
         batches: Forward passes that gave an answer.
@@ -51,6 +52,7 @@ class Figures(BaseModel):
     rows: int = 0
     quarantined: int = 0
     truncated: int = 0
+    empty: int = 0
     tokens: int = 0
     padded_tokens: int = 0
     batches: int = 0
@@ -83,7 +85,7 @@ class Figures(BaseModel):
             whole.memory_events += [
                 event.model_copy(update={"rows_done": before + event.rows_done}) for event in part.memory_events
             ]
-            for name in ("rows", "quarantined", "truncated", "tokens", "padded_tokens", "batches"):
+            for name in ("rows", "quarantined", "truncated", "empty", "tokens", "padded_tokens", "batches"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.seconds += part.seconds
             whole.forward_seconds += part.forward_seconds

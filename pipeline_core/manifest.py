@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline_core.columns import ArrayType
 from pipeline_core.figures import Figures
 from pipeline_core.pinning import ModelRecord
 from pipeline_core.shards import RunPlan, Shard
@@ -21,12 +22,14 @@ class OutputRef(BaseModel):
     Attributes:
         path: A folder, or its URL on any file system that fsspec reaches.
         replace: Whether the output of another plan that is there may be deleted.
+        arrays: In which type features and depths are written; float16 takes half the space.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(min_length=1)
     replace: bool = False
+    arrays: ArrayType = "float32"
 
     @model_validator(mode="before")
     @classmethod
@@ -49,6 +52,9 @@ class ShardManifest(BaseModel):
         sha256: Of the part file.
         size_bytes: Of the part file.
         quarantine_sha256: Of the quarantine file; None if the shard has none.
+        media_files: Number of images, arrays and sounds beside the part file.
+        media_size_bytes: Of all of them.
+        media_sha256: Of their names, sizes and hashes; None if the shard has none.
         shard_fingerprint: The shard's.
         spec_fingerprint: The plan's.
         plan_fingerprint: The plan's.
@@ -67,6 +73,9 @@ class ShardManifest(BaseModel):
     sha256: str
     size_bytes: int
     quarantine_sha256: str | None
+    media_files: int = 0
+    media_size_bytes: int = 0
+    media_sha256: str | None = None
     shard_fingerprint: str
     spec_fingerprint: str
     plan_fingerprint: str

@@ -58,6 +58,7 @@ def figure_rows(summary: RunSummary) -> list[tuple[str, str]]:
         ("rows answered", f"{summary.rows:,}"),
         ("rows quarantined", f"{summary.quarantined:,}"),
         ("rows with text cut off", f"{figures.truncated:,}"),
+        *([("rows with an empty answer", f"{figures.empty:,}")] if figures.empty else []),
         ("inference time", f"{figures.seconds:,.1f} s"),
         ("rows a second", f"{figures.rows_per_second:,.1f}"),
         ("tokens a second", f"{figures.tokens / figures.seconds:,.0f}" if figures.seconds else "0"),
@@ -127,6 +128,7 @@ def rerun_command(plan: RunPlan, output: str) -> str:
             if value is not None
         ),
         ("--rows-per-shard", plan.rows_per_shard),
+        ("--arrays", plan.arrays if plan.arrays != "float32" else None),
     ]
     words = ["pipeline-flows", "run", spec.task]
     for option, value in options:

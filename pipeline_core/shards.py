@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.columns import output_schema
+from pipeline_core.columns import ArrayType, TaskColumns, output_schema, task_columns
 from pipeline_core.errors import SpecError
 from pipeline_core.pinning import ModelRecord, PinnedSpec
 from pipeline_core.sources import DatasetRef, OpenDataset
 from pipeline_core.spec import PipelineSpec
 
 # Changes when the same predictions would be written differently.
-_LAYOUT = 1
+_LAYOUT = 2
 # Where a run takes place makes no other plan of it.
 _ELSEWHERE = {"device", "device_map"}
 _AIMED_SHARDS = 16
@@ -68,6 +68,7 @@ class RunPlan(BaseModel):
         dataset_fingerprint: Changes when any row does.
         spec_fingerprint: Changes when results could.
         model: The model that ``spec`` names, if it was pinned.
+        arrays: In which type features and depths are written.
         code_version: The version of this package that made the plan.
     """
 
@@ -82,6 +83,7 @@ class RunPlan(BaseModel):
     dataset_fingerprint: str
     spec_fingerprint: str
     model: ModelRecord | None = None
+    arrays: ArrayType = "float32"
     code_version: str = "unknown"
 
     @property
@@ -90,9 +92,14 @@ class RunPlan(BaseModel):
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.kept_schema)))
 
     @property
+    def columns(self) -> TaskColumns:
+        """The columns of the predictions."""
+        return _columns(self.spec, self.arrays)
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns of every part file."""
-        return output_schema(self.kept, self.spec.task, self.spec.parameters)
+        return output_schema(self.kept, self.columns)
 
     @property
     def fingerprint(self) -> str:
@@ -102,6 +109,7 @@ class RunPlan(BaseModel):
             self.spec_fingerprint,
             [(shard.start, shard.stop, shard.fingerprint) for shard in self.shards],
             [(field.name, str(field.type)) for field in self.schema],
+            self.columns.arrays,
         ]
         return _digest(content)
 
@@ -123,7 +131,9 @@ class RunPlan(BaseModel):
             found.append(f"the dataset had {old.rows} rows, now {self.rows}")
         elif old.rows_per_shard == self.rows_per_shard and old.dataset_fingerprint != self.dataset_fingerprint:
             found.append("the dataset's content has changed")
-        if old.schema != self.schema:
+        if old.columns.arrays != self.columns.arrays:
+            found.append(f"arrays was {old.columns.arrays!r}, now {self.columns.arrays!r}")
+        elif old.schema != self.schema:
             found.append(f"the columns were {', '.join(old.schema.names)}, now {', '.join(self.schema.names)}")
         return found or ["it was written by another version of this package"]
 
@@ -138,6 +148,7 @@ def plan_shards(
     spec: PipelineSpec,
     rows_per_shard: int | None = None,
     model: ModelRecord | None = None,
+    arrays: ArrayType = "float32",
 ) -> RunPlan:
     """Cut a dataset into shards of equal size.
 
@@ -146,6 +157,7 @@ def plan_shards(
         spec: What they will go through.
         rows_per_shard: Positions a shard; None for about 16 shards of 500 to 20,000.
         model: The model that ``spec`` names, as ``pin`` found it; another content of it is another plan.
+        arrays: In which type features and depths are to be written.
 
     Raises:
         SpecError: ``rows_per_shard`` is not a whole number from 1 up, or a kept column has the name of one of
@@ -155,7 +167,7 @@ def plan_shards(
         rows_per_shard = min(max(math.ceil(dataset.rows / _AIMED_SHARDS), _MIN_ROWS), _MAX_ROWS)
     if isinstance(rows_per_shard, bool) or not isinstance(rows_per_shard, int) or rows_per_shard < 1:
         raise SpecError(f"rows_per_shard must be a whole number from 1 up, but is {rows_per_shard!r} instead")
-    output_schema(dataset.kept_schema, spec.task, spec.parameters)
+    output_schema(dataset.kept_schema, _columns(spec, arrays))
     starts = range(0, dataset.rows, rows_per_shard)
     stops = [min(start + rows_per_shard, dataset.rows) for start in starts]
     shards = tuple(
@@ -172,8 +184,13 @@ def plan_shards(
         dataset_fingerprint=_digest([shard.fingerprint for shard in shards]),
         spec_fingerprint=spec.fingerprint if model is None else PinnedSpec(spec=spec, model=model).fingerprint,
         model=model,
+        arrays=arrays,
         code_version=_code_version(),
     )
+
+
+def _columns(spec: PipelineSpec, arrays: ArrayType) -> TaskColumns:
+    return task_columns(spec.task, spec.parameters, arrays, spec.trust_remote_code)
 
 
 def _content(model: ModelRecord | None) -> str:

@@ -4,6 +4,7 @@
       _plan.json                     the plan; the folder takes no shard of another one
       part-00000-of-00040.parquet    id, kept columns, prediction columns
       _quarantine/part-00000.parquet rows without an answer, and why; only for shards that have some
+      _media/part-00000/             images, arrays and speech, to which the rows have paths; only where there are some
       _manifests/00000.json          what a shard's files are, to the byte; written last
       _run.json                      the summary; there once every shard is
       _lease.json                    who writes now
@@ -30,6 +31,7 @@ import pyarrow.parquet as pq
 from pipeline_core.errors import OutputError, OutputMismatchError
 from pipeline_core.lease import LEASE_FILE, Lease, check_lease, claim_lease
 from pipeline_core.manifest import OutputRef, RunSummary, ShardManifest
+from pipeline_core.media_files import MEDIA_FILES, found_media, media_folder
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.storage import TEMPORARY, Storage
 from pipeline_core.writer import (
@@ -49,7 +51,7 @@ _DATASETS_FILE = ".huggingface.yaml"
 _DATASETS_CONFIG = b'configs:\n- config_name: default\n  data_files: "part-*.parquet"\n'
 _OURS = re.compile(
     rf"part-\d{{5,}}-of-\d{{5,}}\.parquet|{MANIFESTS}\d{{5,}}\.json|{QUARANTINE}part-\d{{5,}}\.parquet"
-    rf"|{re.escape(RUN_FILE)}|{re.escape(_DATASETS_FILE)}"
+    rf"|{MEDIA_FILES}|{re.escape(RUN_FILE)}|{re.escape(_DATASETS_FILE)}"
 )
 _NAMED_FILES = 5
 
@@ -143,6 +145,8 @@ class OutputFolder:
             quarantine = self._storage.digest(quarantine_file(shard))
             if quarantine is None or quarantine[0] != manifest.quarantine_sha256:
                 return None
+        if manifest.media_sha256 is not None and found_media(self._storage, shard).sha256 != manifest.media_sha256:
+            return None
         return manifest
 
     def shard_writer(self, shard: Shard, plan: RunPlan, owner: str | None = None) -> ShardWriter:
@@ -276,8 +280,11 @@ class OutputFolder:
     def _sweep(self, plan: RunPlan, verified: list[ShardManifest]) -> None:
         wanted = {_DATASETS_FILE, RUN_FILE, *plan.parts, *map(manifest_file, plan.shards)}
         wanted |= {quarantine_file(plan.shards[manifest.index]) for manifest in verified if manifest.quarantined}
+        # With a sha256, exactly these files were found there.
+        media = tuple(media_folder(plan.shards[found.index]) for found in verified if found.media_sha256 is not None)
         for name in self._storage.names():
-            if name.startswith(TEMPORARY) or (_OURS.fullmatch(name) and name not in wanted):
+            is_wanted = name in wanted or (media and name.startswith(media))
+            if name.startswith(TEMPORARY) or (_OURS.fullmatch(name) and not is_wanted):
                 self._storage.remove(name)
         if not plan.shards:
             empty = pa.BufferOutputStream()

@@ -54,11 +54,11 @@ class Storage:
             raise OutputError(f"output must be a folder, but {self.url!r} is a file")
         self._fs.makedirs(self._root, exist_ok=True)
 
-    def names(self) -> list[str]:
-        """All files below the folder, sorted; none where there is no folder."""
+    def names(self, below: str = "") -> list[str]:
+        """All files below the folder, or below one in it, sorted; none where there is no folder."""
         self._fs.invalidate_cache()
         prefix = self.path("x")[:-1]
-        found = (path.removeprefix(prefix) for path in self._fs.find(self._root))
+        found = (path.removeprefix(prefix) for path in self._fs.find(self.path(below.rstrip("/"))))
         return sorted(name for name in found if name and name != self._root)
 
     def exists(self, name: str) -> bool:
@@ -103,6 +103,8 @@ class Storage:
 
     def open_new(self, name: str) -> BinaryIO:
         """A new file, open for writing; close it with ``finish``."""
+        if self.local and "/" in name:
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         return cast(BinaryIO, open(self.path(name), "xb") if self.local else self._fs.open(self.path(name), "wb"))
 
     def finish(self, file: BinaryIO) -> None:
@@ -152,9 +154,12 @@ class Storage:
             self._fs.mv(self.path(name), self.path(new_name))
 
     def remove(self, name: str) -> None:
-        """Delete a file if it is there."""
+        """Delete a file if it is there, and on a local file system the folder that it leaves empty."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(self.path(name))
+        if self.local and "/" in name:
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self.path(name)))
 
     def sync(self, name: str) -> None:
         """Make the renames and deletions next to ``name`` outlive a power cut."""

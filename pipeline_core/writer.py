@@ -1,23 +1,23 @@
 """One shard's rows on their way to disk: nothing is there under its own name before all of it is.
 
 Rows go to temporary files in bounded memory. ``commit`` then, while it keeps all others out of the folder and
-holds its lease, moves the quarantine file, the part file and last the manifest to their names. Stopped at any
-moment, this leaves a shard whose manifest is missing or does not fit its files, which is not done.
+holds its lease, moves media files, the quarantine file, the part file and last the manifest to their names.
+Stopped at any moment, this leaves a shard whose manifest is missing or does not fit its files: it is not done.
 """
 
 import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
-from pipeline_core.columns import prediction_row
 from pipeline_core.errors import OutputError, OutputMismatchError, RecordError
 from pipeline_core.figures import Figures
 from pipeline_core.lease import check_lease
 from pipeline_core.manifest import ShardManifest
+from pipeline_core.media_files import ShardMedia
 from pipeline_core.records import Prediction, Record, RowError
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.storage import Storage
@@ -48,6 +48,12 @@ def quarantine_file(shard: Shard) -> str:
     return f"{QUARANTINE}part-{shard.index:05d}.parquet"
 
 
+class _Row(NamedTuple):
+    record: Record
+    values: dict[str, Any]
+    files: list[str]
+
+
 class ShardWriter:
     """Writes one shard; a context that leaves nothing behind unless ``commit`` was called in it."""
 
@@ -55,11 +61,14 @@ class ShardWriter:
         self._storage, self._shard, self._plan, self._owner = storage, shard, plan, owner
         self._fingerprint = plan.fingerprint
         self._kept_names = set(plan.kept.names)
-        self._pending: list[tuple[Record, dict[str, Any]]] = []
+        self._columns, self._schema = plan.columns, plan.schema
+        self._pending: list[_Row] = []
         self._pending_bytes = 0
         self._rows = 0
         self._unwritable = 0
-        self._answers = TableFile(storage, shard.file, plan.schema, owner)
+        self._empty = 0
+        self._media = ShardMedia(storage, shard, owner)
+        self._answers = TableFile(storage, shard.file, self._schema, owner)
         self._quarantine: TableFile | None = None
         self._is_open = False
 
@@ -77,6 +86,7 @@ class ShardWriter:
         for table in (self._answers, self._quarantine):
             if table is not None:
                 table.discard()
+        self._media.discard()
 
     def write(self, record: Record, prediction: Prediction) -> None:
         """Add one record with its prediction, or with why it has none.
@@ -100,12 +110,12 @@ class ShardWriter:
                 f"but the plan keeps {sorted(self._kept_names)}"
             )
         try:
-            row = prediction_row(self._plan.spec.task, self._plan.spec.parameters, prediction)
+            values, files = self._media.save(self._rows - 1, self._columns.row(prediction))
         except (RecordError, TypeError, ValueError) as error:
             self._set_aside_unwritable(record, error)
             return
-        row = {"id": record.id, **record.kept, **row}
-        self._pending.append((record, row))
+        row = {"id": record.id, **record.kept, **values}
+        self._pending.append(_Row(record, row, files))
         self._pending_bytes += _size_bytes(row)
         if len(self._pending) >= _ROWS_PER_GROUP or self._pending_bytes >= _BYTES_PER_GROUP:
             self._flush()
@@ -126,6 +136,10 @@ class ShardWriter:
         part = self._answers.finish()
         quarantine = self._quarantine.finish() if self._quarantine is not None else None
         quarantined = quarantine.rows if quarantine is not None else 0
+        media = self._media.summary()
+        figures = figures.model_copy(
+            update={"quarantined": figures.quarantined + self._unwritable, "empty": figures.empty + self._empty}
+        )
         manifest = ShardManifest(
             index=self._shard.index,
             file=self._shard.file,
@@ -134,10 +148,13 @@ class ShardWriter:
             sha256=part.sha256,
             size_bytes=part.size_bytes,
             quarantine_sha256=quarantine.sha256 if quarantine is not None else None,
+            media_files=media.files,
+            media_size_bytes=media.size_bytes,
+            media_sha256=media.sha256,
             shard_fingerprint=self._shard.fingerprint,
             spec_fingerprint=self._plan.spec_fingerprint,
             plan_fingerprint=self._fingerprint,
-            figures=figures.model_copy(update={"quarantined": figures.quarantined + self._unwritable}),
+            figures=figures,
             committed_at=datetime.now(UTC).isoformat(),
             owner=self._owner,
         )
@@ -177,11 +194,11 @@ class ShardWriter:
     def _publish(self, manifest: ShardManifest) -> None:
         storage, name = self._storage, manifest_file(self._shard)
         tables = [self._answers] + ([self._quarantine] if self._quarantine is not None else [])
-        for table in tables:
-            if not storage.exists(table.name):
-                raise OutputError(f"shard {self._shard.name} can't be committed: its temporary file was deleted")
+        if not all(storage.exists(table.name) for table in tables) or not self._media.is_whole():
+            raise OutputError(f"shard {self._shard.name} can't be committed: its temporary file was deleted")
         storage.remove(RUN_FILE)
         storage.remove(name)
+        self._media.publish()
         if self._quarantine is not None:
             storage.rename(self._quarantine.name, quarantine_file(self._shard))
             storage.sync(quarantine_file(self._shard))
@@ -196,19 +213,25 @@ class ShardWriter:
         if not pending:
             return
         try:
-            self._answers.add(pa.RecordBatch.from_pylist([row for _, row in pending], schema=self._plan.schema))
+            self._answers.add(pa.RecordBatch.from_pylist([row.values for row in pending], schema=self._schema))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            self._flush_one_by_one(pending)
+            pending = self._flush_one_by_one(pending)
+        if self._columns.text is not None:
+            self._empty += sum(not (row.values[self._columns.text] or "").strip() for row in pending)
 
-    def _flush_one_by_one(self, pending: list[tuple[Record, dict[str, Any]]]) -> None:
-        schema, fitting = self._plan.schema, []
-        for record, row in pending:
+    def _flush_one_by_one(self, pending: list[_Row]) -> list[_Row]:
+        """Write the rows that fit the columns, and return them."""
+        fitting, batches = [], []
+        for row in pending:
             try:
-                fitting.append(pa.RecordBatch.from_pylist([row], schema=schema))
+                batches.append(pa.RecordBatch.from_pylist([row.values], schema=self._schema))
+                fitting.append(row)
             except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-                self._set_aside_unwritable(record, error)
-        if fitting:
-            self._answers.add(pa.Table.from_batches(fitting).combine_chunks())
+                self._media.forget(row.files)
+                self._set_aside_unwritable(row.record, error)
+        if batches:
+            self._answers.add(pa.Table.from_batches(batches).combine_chunks())
+        return fitting
 
     def _set_aside_unwritable(self, record: Record, error: Exception) -> None:
         self._unwritable += 1

@@ -42,7 +42,7 @@ def plan_run(
         opened = open_dataset(dataset, spec.task, spec.parameters)
     else:
         opened = open_labelled(dataset, pinned.spec, label_column)
-    plan = plan_shards(opened, pinned.spec, rows_per_shard, pinned.model)
+    plan = plan_shards(opened, pinned.spec, rows_per_shard, pinned.model, output.arrays)
     OutputFolder(output).adopt(plan, owner)
     get_run_logger().info("%s rows in %s shards", f"{plan.rows:,}", f"{len(plan.shards):,}")
     return plan
