@@ -1,86 +1,38 @@
 import json
-import os
-import subprocess
 import sys
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import small_runs
 from pydantic import ValidationError
+from small_runs import (
+    SPEC,
+    answer,
+    assert_every_row_once,
+    damage,
+    files,
+    model_at,
+    open_rows,
+    readers,
+    run,
+    run_script,
+    write_shard,
+)
 
 import pipeline_core.writer
 from pipeline_core.errors import LeaseLostError, OutputError, OutputInUseError, OutputMismatchError
 from pipeline_core.figures import Figures
 from pipeline_core.lease import LEASE_FILE
-from pipeline_core.pinning import ModelRecord
 from pipeline_core.records import Prediction, Record, RowError
 from pipeline_core.shards import plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef
-from pipeline_core.sources import DatasetRef, open_dataset
+from pipeline_core.sources import open_dataset
 from pipeline_core.spec import PipelineSpec
 from pipeline_core.storage import Storage
-
-SPEC = PipelineSpec(task="text-classification", model="demo:sentiment")
-
-
-def model_at(revision: str) -> ModelRecord:
-    return ModelRecord(name="demo:sentiment", revision=revision, dtype="auto")
-
-
-def open_rows(path, rows=10, text="text", where=()):
-    """Rows r0, r1, ... of which every fifth has no answer."""
-    schema = pa.schema([("id", pa.string()), ("n", pa.int64()), ("note", pa.string()), ("text", pa.string())])
-    columns = {
-        "id": [f"r{n}" for n in range(rows)],
-        "n": list(range(rows)),
-        "note": [None if n < rows / 2 else "seen" for n in range(rows)],
-        "text": [f"{text} {n}" for n in range(rows)],
-    }
-    pq.write_table(pa.table(columns, schema=schema), path)
-    ref = DatasetRef(path=str(path), column="text", id_column="id", keep_columns=["n", "note"], where=list(where))
-    return open_dataset(ref, SPEC.task)
-
-
-def answer(record, bad=5):
-    if bad and int(record.id[1:]) % bad == bad - 1:
-        return Prediction(record.id, None, error=RowError("forward", "ValueError", f"no {record.id}"))
-    return Prediction(record.id, {"label": "POS", "score": 0.5}, tokens=3)
-
-
-def write_shard(folder, dataset, plan, shard, owner=None, bad=5):
-    predictions = [(record, answer(record, bad)) for record in dataset.records(shard.start, shard.stop)]
-    figures = Figures(rows=len(predictions), quarantined=sum(p.error is not None for _, p in predictions))
-    with folder.shard_writer(shard, plan, owner) as writer:
-        for record, prediction in predictions:
-            writer.write(record, prediction)
-        return writer.commit(figures)
-
-
-def run(folder, dataset, plan, bad=5):
-    """All of a run; which shards it did."""
-    done = []
-    with folder.claim() as lease:
-        folder.adopt(plan, lease.owner)
-        for shard in plan.shards:
-            if folder.committed(shard, plan) is None:
-                write_shard(folder, dataset, plan, shard, lease.owner, bad)
-                done.append(shard.index)
-        folder.commit_run(plan, lease.owner)
-    return done
-
-
-def assert_every_row_once(folder, rows):
-    answered, set_aside = folder.table()["id"].to_pylist(), folder.quarantine()["id"].to_pylist()
-    assert sorted(answered + set_aside) == sorted(f"r{n}" for n in range(rows))
-    assert answered == sorted(answered, key=lambda name: int(name[1:]))
-
-
-def files(path):
-    return sorted(str(file.relative_to(path)) for file in Path(path).rglob("*") if file.is_file())
 
 
 @pytest.fixture
@@ -159,19 +111,6 @@ def test_doing_a_shard_again_takes_the_summary_away_and_a_stale_quarantine(folde
     assert folder.committed(plan.shards[1], plan) == manifest
     assert folder.quarantine()["id"].to_pylist() == ["r9"]
     assert "_quarantine/part-00001.parquet" not in Storage(folder.ref.path).names()
-
-
-def damage(path, how):
-    content = path.read_bytes()
-    if how == "delete":
-        path.unlink()
-    elif how == "truncate":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "empty":
-        path.write_bytes(b"")
-    else:
-        at = len(content) // 2
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
 
 
 @pytest.mark.parametrize("how", ["delete", "truncate", "empty", "flip"])
@@ -439,14 +378,6 @@ def test_adopting_a_plan_clears_what_stopped_attempts_left(out, dataset, plan):
     assert files(out) == before
 
 
-def readers(out):
-    import datasets
-
-    datasets.disable_progress_bars()
-    loaded = datasets.load_dataset(str(out), cache_dir=str(out) + "-cache", split="train")
-    return {"datasets": list(loaded["id"]), "pandas": list(pd.read_parquet(out)["id"])}
-
-
 @pytest.mark.parametrize("name", ["out", "train-test/validation"])
 def test_datasets_and_pandas_read_the_part_files_and_nothing_else(tmp_path, name):
     dataset = open_rows(tmp_path / "data.parquet", rows=13)
@@ -476,21 +407,14 @@ def test_an_empty_dataset_is_an_empty_table_with_all_columns(folder, tmp_path):
         assert list(pd.read_parquet(folder.ref.path).columns) == plan.schema.names
 
 
-def run_script(script, *arguments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
 STOPPED = """
 import os, runpy, sys
 
 test = runpy.run_path(sys.argv[1])
 data, out, calls = test["Path"](sys.argv[2]), sys.argv[3], ("replace", "link", "remove", "fsync", "open")
-dataset = test["open_rows"](data, rows=5)
-plan = test["plan_shards"](dataset, test["SPEC"], 5)
+rows = int(sys.argv[4])
+dataset = test["open_rows"](data, rows=rows)
+plan = test["plan_shards"](dataset, test[sys.argv[5]], rows)
 
 
 def stop_at(number):
@@ -518,16 +442,17 @@ while not ended:
         os._exit(0)
     ended = os.waitpid(pid, 0)[1] == 0
     test["run"](folder, dataset, plan)
-    test["assert_every_row_once"](folder, 5)
+    test["assert_every_row_once"](folder, rows)
     assert test["files"](folder.ref.path) == test["files"](f"{out}-1")
-    assert folder.read_summary().rows == 4
+    assert folder.read_summary().rows == rows - rows // 5
 print(number)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_a_run_that_dies_at_any_of_its_steps_is_completed_by_the_next(tmp_path):
-    stopped = run_script(STOPPED, __file__, tmp_path / "data.parquet", tmp_path / "out")
+@pytest.mark.parametrize(("spec", "rows"), [("SPEC", 5), ("MASKS", 2)])
+def test_a_run_that_dies_at_any_of_its_steps_is_completed_by_the_next(tmp_path, spec, rows):
+    stopped = run_script(STOPPED, small_runs.__file__, tmp_path / "data.parquet", tmp_path / "out", rows, spec)
     assert int(stopped) > 30
 
 
@@ -537,7 +462,7 @@ import os, random, runpy, signal, sys, time
 test = runpy.run_path(sys.argv[1])
 data, out, kills, rows = test["Path"](sys.argv[2]), sys.argv[3], int(sys.argv[4]), 60
 dataset = test["open_rows"](data, rows=rows)
-plan = test["plan_shards"](dataset, test["SPEC"], 3)
+plan = test["plan_shards"](dataset, test[sys.argv[6]], 3)
 random.seed(int(sys.argv[5]))
 began = time.monotonic()
 test["run"](test["OutputFolder"](out + "-whole"), dataset, plan)
@@ -560,10 +485,11 @@ print("last", len(done))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_a_run_killed_at_any_moment_goes_on_and_has_every_row_once(tmp_path):
-    killed = run_script(KILLED, __file__, tmp_path / "data.parquet", tmp_path / "out", 6, 1)
+@pytest.mark.parametrize(("spec", "kills"), [("SPEC", 6), ("MASKS", 3)])
+def test_a_run_killed_at_any_moment_goes_on_and_has_every_row_once(tmp_path, spec, kills):
+    killed = run_script(KILLED, small_runs.__file__, tmp_path / "data.parquet", tmp_path / "out", kills, 1, spec)
     *kills, last = killed.splitlines()
     progress = [int(line.split()[0]) for line in kills]
-    assert len(progress) == 6
+    assert len(progress) == kills
     assert progress == sorted(progress), "a committed shard was lost"
     assert last.startswith("last")
