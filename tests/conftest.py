@@ -12,8 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import tiny_models
+import tiny_pictures
 import torch
-from tiny_models import BUILDERS
 
 from pipeline_core.loading import unload
 
@@ -37,6 +38,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Build a tiny model by its kind and return its folder; each is built once."""
+    builders = tiny_models.BUILDERS | tiny_pictures.BUILDERS
     built: dict[str, str] = {}
 
     def build(kind: str) -> str:
@@ -45,7 +47,7 @@ def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(11)
-                BUILDERS[kind](folder)
+                builders[kind](folder)
             built[kind] = str(folder)
         return built[kind]
 

@@ -1,6 +1,5 @@
 """The columns of one run: those of its task under its parameters, and what every task has."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,7 +81,7 @@ def task_columns(
     Raises:
         UnknownTaskError: No task has this name.
     """
-    name = re.sub(r"^translation_.+", "translation", find_task(task).name)
+    name = find_task(task).name
     typed = _typed_columns(name, parameters, arrays) if _is_known(name) else None
     if typed is None:
         return TaskColumns(pa.schema([*_JSON.fields.items(), *_COUNTS.items()]), None, None, _JSON, "never")

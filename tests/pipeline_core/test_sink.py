@@ -488,8 +488,8 @@ print("last", len(done))
 @pytest.mark.parametrize(("spec", "kills"), [("SPEC", 6), ("MASKS", 3)])
 def test_a_run_killed_at_any_moment_goes_on_and_has_every_row_once(tmp_path, spec, kills):
     killed = run_script(KILLED, small_runs.__file__, tmp_path / "data.parquet", tmp_path / "out", kills, 1, spec)
-    *kills, last = killed.splitlines()
-    progress = [int(line.split()[0]) for line in kills]
+    *after_kills, last = killed.splitlines()
+    progress = [int(line.split()[0]) for line in after_kills]
     assert len(progress) == kills
     assert progress == sorted(progress), "a committed shard was lost"
     assert last.startswith("last")
