@@ -9,6 +9,8 @@ for prediction in infer(spec, ["A quiet triumph.", "Two hours I want back."]):
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline_core.pipelines.registration import register_on_import
+
 if TYPE_CHECKING:
     from pipeline_core.inference import infer
     from pipeline_core.loading import load_pipeline, unload
@@ -42,6 +44,8 @@ _HOMES = {
     "load_pipeline": "loading",
     "unload": "loading",
 }
+
+register_on_import()
 
 
 def __getattr__(name: str) -> Any:

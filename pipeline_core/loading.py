@@ -216,7 +216,7 @@ def _without_weight_bars() -> Iterator[None]:
 
 def _with_parameters(base: Any, spec: PipelineSpec) -> Any:
     """A pipeline of its own around the warm model, as if made with the spec's parameters."""
-    if not spec.parameters:
+    if not spec.parameters and base.task == spec.task:
         return copy.copy(base)
     components = {
         name: getattr(base, name)
@@ -225,7 +225,7 @@ def _with_parameters(base: Any, spec: PipelineSpec) -> Any:
     }
     device = None if getattr(base.model, "hf_device_map", None) is not None else base.device
     try:
-        pipeline = type(base)(model=base.model, task=base.task, device=device, **components, **spec.parameters)
+        pipeline = type(base)(model=base.model, task=spec.task, device=device, **components, **spec.parameters)
     except (ValueError, KeyError, TypeError) as error:
         given = ", ".join(f"{name}={value!r}" for name, value in spec.parameters.items())
         raise SpecError(f"the pipeline of task {spec.task!r} does not take the parameters {given}: {error}") from error
