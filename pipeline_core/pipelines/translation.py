@@ -14,10 +14,19 @@ class TranslationPipeline(Text2TextGenerationPipeline):
 
     Called like ``Text2TextGenerationPipeline``, with the same defaults; its answers have
     ``translation_text`` or ``translation_token_ids``. Models of many languages (NLLB, mBART, M2M100)
-    need ``src_lang`` and ``tgt_lang``, or a task that names both; others take no notice of them.
+    need ``src_lang`` and ``tgt_lang``, or a task that names both; others take no notice of them. A model
+    with ``task_specific_params`` for pairs of languages (T5) translates the first pair if the task names none.
     """
 
     return_name = "translation"
+
+    def __init__(self, model: Any, *arguments: Any, task: str = "", **keywords: Any) -> None:
+        if task == "translation":
+            specific = getattr(model.config, "task_specific_params", None) or {}
+            task = next((name for name in specific if name.startswith("translation")), task)
+            if task != "translation":
+                _logger.warning(f'"translation" names no languages; this model makes it "{task}"')
+        super().__init__(model, *arguments, task=task, **keywords)
 
     def _sanitize_parameters(  # type: ignore[override]
         self, src_lang: str | None = None, tgt_lang: str | None = None, **parameters: Any
