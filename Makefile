@@ -32,6 +32,8 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deployments/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deployments/compose.yaml
 
 format: setup
 	$(BIN)/ruff check --fix
