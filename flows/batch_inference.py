@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.outcome import stating_outcome
 from pipeline_core.sink import OutputRef, RunSummary
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
@@ -23,6 +24,7 @@ def run_name() -> str:
 
 
 @flow(name="batch-inference", flow_run_name=run_name)
+@stating_outcome
 def batch_inference(
     dataset: DatasetRef,
     output: OutputRef,

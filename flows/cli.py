@@ -43,6 +43,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+app.command("flows.alerts:app", name="alerts", help="Tell people of runs that fail, and resume those that crash.")
+app.command("flows.workers:app", name="workers", help="Serve a work pool with the devices of this machine.")
+
 Task = Annotated[str, Parameter(help="Such as text-classification; pipeline-flows tasks lists all.")]
 Dataset = Annotated[str, Parameter(help="A file, folder, glob, URL, Hub dataset, or demo:reviews.")]
 Output = Annotated[str, Parameter(help="The folder to write to, or its URL.")]

@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.batch_inference import DEFAULT_FAILURES
+from flows.outcome import stating_outcome
 from pipeline_core.sink import OutputRef, RunSummary
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
@@ -24,6 +25,7 @@ def run_name() -> str:
 
 
 @flow(name="imdb-classification", flow_run_name=run_name)
+@stating_outcome
 def imdb_classification(
     output: OutputRef,
     dataset: DatasetRef = IMDB,

@@ -3,7 +3,8 @@
     PipelineFlowsError
     ├── SpecError                  what was asked for can't be run as written
     │   ├── UnknownTaskError
-    │   └── UnknownParameterError
+    │   ├── UnknownParameterError
+    │   └── AccessRefusedError
     ├── LoadError                  the pipeline can't be loaded here
     │   ├── ModelNotFoundError
     │   ├── ModelAccessError
@@ -72,6 +73,16 @@ class UnknownParameterError(SpecError):
         super().__init__(
             f"task {task!r} takes no parameter {parameter!r}; it accepts {', '.join(self.accepted) or 'none'}"
         )
+
+
+class AccessRefusedError(SpecError):
+    """A run that somebody else asked for would touch what its owner has not allowed."""
+
+    def __init__(self, what: str, value: object, setting: str) -> None:
+        self.what = what
+        self.value = value
+        self.setting = setting
+        super().__init__(f"{what} may not be {value!r} here: {setting} does not allow it to runs of a deployment")
 
 
 class LoadError(PipelineFlowsError):

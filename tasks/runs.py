@@ -3,12 +3,18 @@
 from collections import deque
 from typing import Any, NamedTuple
 
+from prefect.runtime import deployment
+
+from pipeline_core.access import AccessPolicy
 from pipeline_core.shards import RunPlan
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
 from tasks.progress import RunProgress, live_progress
 from tasks.shards import commit_run, infer_shard, plan_run
+
+# By then the lease of a run whose machine is gone has expired.
+_TAKEOVER_S = 75.0
 
 
 class FinishedRun(NamedTuple):
@@ -31,12 +37,15 @@ def run_pipeline(
     """Plan, infer and commit a run, inside a flow.
 
     Raises:
+        AccessRefusedError: A deployment's run names data, code or weights that its owner has not allowed.
         ColumnNotFoundError: The dataset lacks a column; ``label_column`` is one that the output must keep.
         OutputInUseError: Another run that is alive holds the output folder.
         OutputMismatchError: The folder holds another plan's output.
         FailureBudgetExceededError: More rows failed than ``failures`` allows.
     """
-    with OutputFolder(output).claim() as lease:
+    if deployment.id is not None:
+        AccessPolicy.from_environment().check(dataset, output, spec)
+    with OutputFolder(output).claim(wait_s=_TAKEOVER_S if deployment.id is not None else 0.0) as lease:
         plan = plan_run(dataset, spec, output, lease.owner, rows_per_shard, label_column)
         with live_progress(RunProgress(plan.rows, f"{plan.spec.task} over {plan.dataset.path}")):
             infer_shards(

@@ -17,6 +17,7 @@ from pipeline_core.shards import RunPlan, Shard, plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
 from pipeline_core.sources import DatasetRef, open_dataset
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from tasks.metrics import count_shard
 from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently, smaller_each_attempt
 from tasks.progress import RunProgress, current_progress
 
@@ -88,6 +89,7 @@ def infer_shard(
         if progress is not None:
             progress.abandoned(shard.index)
         raise
+    count_shard(spec.task, manifest)
     _report_commit(progress, shard, manifest)
     return manifest
 

@@ -29,7 +29,7 @@ def test_the_parameters_of_a_deployment_are_its_flows(name):
     flow = flow_of(entry)
     accepted = flow.validate_parameters(entry["parameters"])
     assert entry["parameters"].keys() <= accepted.keys()
-    with pytest.raises(Exception, match="(?i)parameter"):
+    with pytest.raises(Exception, match="no_such_parameter"):
         flow.validate_parameters({**entry["parameters"], "no_such_parameter": 1})
 
 

@@ -1,0 +1,151 @@
+"""The command ``pipeline-flows workers``: one for each GPU or several for the CPU, stopped together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from flows.device_binding import Binding, bindings
+
+_POLL_S = 0.5
+_RESTART_S = 10.0
+
+app = App(name="workers", help="Serve a work pool with this machine's devices.")
+
+
+@app.command
+def start(
+    *,
+    pool: Annotated[str, Parameter(help="The work pool to take runs from; of type process.")],
+    count: Annotated[
+        int | None,
+        Parameter(
+            help="Workers: one a visible GPU unless given, or one on a machine without.", validator=Number(gte=1)
+        ),
+    ] = None,
+    cpu: Annotated[bool, Parameter(help="Leave GPUs alone and share the CPU's cores.", negative=())] = False,
+    queue: Annotated[list[str] | None, Parameter(help="Take runs of these work queues only.", negative=())] = None,
+    query_s: Annotated[float, Parameter(help="Seconds between two looks for runs.", validator=Number(gt=0))] = 5.0,
+    stop_s: Annotated[
+        float,
+        Parameter(help="Seconds that runs have to stop in, when the workers are told to.", validator=Number(gt=0)),
+    ] = 60.0,
+    metrics_port: Annotated[int | None, Parameter(help="Serve Prometheus metrics of all workers here.")] = None,
+) -> None:
+    """Start one worker a visible GPU, or ``--count`` of them for the CPU, and stay until told to stop.
+
+    Each takes one run at a time and sees its own device only. One that dies is started again. Ctrl-C or SIGTERM
+    stops all: their runs leave whole shards behind, and other workers go on with them.
+    """
+    chosen = bindings(count, cpu=cpu)
+    with ExitStack() as stack:
+        environment = {"PREFECT_WORKER_QUERY_SECONDS": str(query_s)}
+        if metrics_port is not None:
+            from flows.metrics_server import serve_metrics
+
+            folder = stack.enter_context(TemporaryDirectory(prefix="pipeline-flows-metrics-"))
+            environment["PROMETHEUS_MULTIPROC_DIR"] = folder
+            stack.enter_context(serve_metrics(metrics_port, folder))
+        workers = [Worker(pool, binding, queue or [], environment) for binding in chosen]
+        supervise(workers, stop_s)
+
+
+@dataclass
+class Worker:
+    """One of Prefect's workers as a process that leads a group of its own.
+
+    Attributes:
+        pool: The work pool that it takes runs from.
+        binding: The device that it and its runs see.
+        queues: The work queues that it serves; none for all of the pool's.
+        environment: What its environment has besides this process' own.
+    """
+
+    pool: str
+    binding: Binding
+    queues: Sequence[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """Host and device, as the UI shows them."""
+        return f"{socket.gethostname()} {self.binding.name}"
+
+    def start(self) -> None:
+        """Start it; one that runs must have ended."""
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", self.pool]
+        command += ["--name", self.name, "--limit", "1"]
+        for queue in self.queues:
+            command += ["--work-queue", queue]
+        self.process = subprocess.Popen(  # noqa: S603  # the words are this module's
+            command,
+            env={**os.environ, **self.environment, **self.binding.environment, "PIPELINE_FLOWS_WORKER": self.name},
+            stdin=subprocess.DEVNULL,
+            # A terminal's Ctrl-C must reach it once, by way of this process.
+            start_new_session=True,
+        )
+
+    def ended(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; its runs get theirs from it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it and whatever it has started and not ended, at once."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def supervise(workers: Sequence[Worker], stop_s: float) -> None:
+    """Keep the workers running until this process gets SIGINT or SIGTERM; then stop them all within ``stop_s``."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    restart_at: dict[int, float] = {}
+    try:
+        for worker in workers:
+            worker.start()
+            print(f"worker {worker.name!r} serves pool {worker.pool!r}", flush=True)
+        while not told.wait(_POLL_S):
+            for place, worker in enumerate(workers):
+                code = worker.ended()
+                if code is None:
+                    continue
+                if place not in restart_at:
+                    print(f"worker {worker.name!r} ended with {code}; it starts again", file=sys.stderr, flush=True)
+                    restart_at[place] = time.monotonic() + _RESTART_S
+                elif time.monotonic() >= restart_at[place]:
+                    worker.kill()  # runs that the dead worker left
+                    worker.start()
+                    del restart_at[place]
+        _stop(workers, stop_s)
+    finally:
+        for worker in workers:
+            worker.kill()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(workers: Sequence[Worker], stop_s: float) -> None:
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    deadline = time.monotonic() + stop_s
+    while time.monotonic() < deadline and any(worker.ended() is None for worker in workers):
+        time.sleep(0.1)
