@@ -3,15 +3,18 @@
 from collections.abc import Callable
 
 from pipeline_core.catalog import find_task
+from pipeline_core.device_slots import device_slot
 from pipeline_core.devices import resolve_device, run_on
 from pipeline_core.engine import Progress
 from pipeline_core.errors import DatasetChangedError
 from pipeline_core.inference import FailureBudget, Inference
+from pipeline_core.lease import check_lease
 from pipeline_core.manifest import ShardManifest
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.sink import OutputFolder
 from pipeline_core.sources import OpenDataset, open_dataset
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.storage import Storage
 
 
 def run_shard(
@@ -27,7 +30,7 @@ def run_shard(
 ) -> ShardManifest:
     """Predict every row of a shard, then make it and its manifest appear in the folder at once.
 
-    Shards of one process that run on one device take turns.
+    Shards that run on one device take turns: those of one process, and on an accelerator those of all.
 
     Args:
         shard: A shard of ``plan``.
@@ -52,15 +55,20 @@ def run_shard(
     records = dataset.records(shard.start, shard.stop)
     inference = Inference(with_tensors(spec), records, batch or BatchPolicy(), on_progress)
 
+    device = resolve_device(spec.device)
+
+    def still_ours() -> None:
+        check_lease(Storage(folder.ref.path), owner)
+
     def infer() -> ShardManifest:
-        with folder.shard_writer(shard, plan, owner) as writer:
+        with device_slot(device, still_ours), folder.shard_writer(shard, plan, owner) as writer:
             for record, prediction in inference:
                 writer.write(record, prediction)
                 budget.count(prediction)
             _check_unchanged(dataset, shard)
             return writer.commit(inference.figures)
 
-    return run_on(resolve_device(spec.device), infer)
+    return run_on(device, infer)
 
 
 def with_tensors(spec: PipelineSpec) -> PipelineSpec:

@@ -1,6 +1,7 @@
 """The flow imdb-classification: predicted labels against the ones that a dataset has."""
 
 from collections import Counter
+from inspect import signature
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,7 +100,7 @@ def test_only_a_pipeline_that_gives_labels_is_compared(run_flow, arguments, buil
 
 def test_the_reviews_of_imdb_are_the_default():
     assert (
-        imdb_classification.fn.__defaults__[0]
+        signature(imdb_classification.fn).parameters["dataset"].default
         == IMDB
         == DatasetRef(path="stanfordnlp/imdb", split="test", column="text")
     )
