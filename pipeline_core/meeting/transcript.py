@@ -66,6 +66,20 @@ class Segment(_Timed):
     uncertain: bool = False
     overlap: bool = False
 
+    def pieces(self) -> tuple[list[str], str]:
+        """The text in pieces that make it up again: what ends with each word, and what is left after the last.
+
+        Words are looked up in the text, which has the spaces and the punctuation; not every script has spaces.
+        """
+        found, position = [], 0
+        for word in self.words:
+            place = self.text.find(word.text, position)
+            if place < 0:
+                return [word.text if i == 0 else f" {word.text}" for i, word in enumerate(self.words)], ""
+            found.append(self.text[position : place + len(word.text)])
+            position = place + len(word.text)
+        return found, self.text[position:]
+
 
 class Turn(_Timed):
     """One speaker talking without a pause, whoever else talks meanwhile."""
