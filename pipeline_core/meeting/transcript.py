@@ -5,10 +5,12 @@ All times are seconds since the start of the recording.
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# A file's name may hold bytes that are no text in any encoding.
+FileName = Annotated[str, BeforeValidator(lambda name: name.encode(errors="replace").decode())]
 
 
 class _Timed(BaseModel):
@@ -106,7 +108,7 @@ class Transcript(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    recording: str
+    recording: FileName
     content_id: str
     duration_s: Seconds
     speech_s: Seconds

