@@ -95,6 +95,7 @@ class PipelineOptions:
         Literal["truncate", "error", "window"], _option(_PIPELINE, "Text that is too long is cut, refused or windowed.")
     ] = "truncate"
     window_stride: Annotated[int, _option(_PIPELINE, "Tokens that neighbouring windows share.", Number(gte=0))] = 64
+    seed: Annotated[int, _option(_PIPELINE, "What sampling starts from.", Number(gte=0))] = 0
     model_kwarg: Annotated[
         list[str], _option(_PIPELINE, "NAME=VALUE of the model's from_pretrained, the value as JSON or plain text.")
     ] = field(default_factory=list)
@@ -120,6 +121,7 @@ class PipelineOptions:
             parameters=_values("--parameter", self.parameter),
             on_long=self.on_long,
             window_stride=self.window_stride,
+            seed=self.seed,
         )
 
 

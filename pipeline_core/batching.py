@@ -27,12 +27,12 @@ class Window:
     def take(self, max_tokens: int | None, max_chunks: int | None) -> list[Chunk]:
         """The next batch: at least one chunk, and no more than either limit allows.
 
-        Its padded size is its number of chunks times the longest one's length; None is no limit.
+        Its size is its number of chunks times what the longest one takes; None is no limit.
         """
         members = self._groups[-1]
         count = len(members)
         if max_tokens is not None:
-            count = min(count, max(1, max_tokens // max(1, members[-1].length)))
+            count = min(count, max(1, max_tokens // max(1, members[-1].cost)))
         if max_chunks is not None:
             count = min(count, max_chunks)
         batch = members[-count:][::-1]
@@ -40,6 +40,11 @@ class Window:
         if not members:
             self._groups.pop()
         return batch
+
+
+def batch_cost(batch: list[Chunk]) -> int:
+    """Tokens of the batch with every chunk padded to the longest, and the ones that the model may add."""
+    return len(batch) * max(chunk.cost for chunk in batch)
 
 
 def padded_tokens(batch: list[Chunk]) -> int:

@@ -27,23 +27,25 @@ __all__ = [
 
 Batching = Literal["pad", "shape", "alone"]
 
-# Where padding is masked from the answer, so that unequal records may share a batch.
+# Where unequal records share a batch: padding is masked from their answers, or cut off them.
 _PADDED = frozenset(
-    {"text-classification", "token-classification", "zero-shot-classification", "fill-mask", "text-generation"}
-)
-# Where transformers' own forward or postprocess handles one record at a time.
-_ALONE = frozenset(
     {
-        "any-to-any",
-        "decision",
-        "document-question-answering",
-        "image-text-to-text",
-        "keypoint-matching",
-        "mask-generation",
-        "table-question-answering",
-        "text-to-audio",
+        "audio-classification",
+        "automatic-speech-recognition",
+        "feature-extraction",
+        "fill-mask",
+        "question-answering",
+        "summarization",
+        "text-classification",
+        "text-generation",
+        "text2text-generation",
+        "token-classification",
+        "translation",
+        "zero-shot-classification",
     }
 )
+# Where transformers' own forward or postprocess handles one record at a time, or draws random numbers.
+_ALONE = frozenset({"decision", "keypoint-matching", "mask-generation", "table-question-answering", "text-to-audio"})
 # Aliases of tasks that transformers had before its fifth version, beside those in its registry.
 _ALIASES: Mapping[str, str] = {"vqa": "visual-question-answering"}
 _TRANSLATION = re.compile(r"translation_([^_]+)_to_([^_]+)")

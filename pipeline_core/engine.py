@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from pipeline_core.answers import Answers, started
-from pipeline_core.batching import Window, padded_tokens
+from pipeline_core.batching import Window, batch_cost, padded_tokens
 from pipeline_core.columns import first_label
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
@@ -122,7 +122,7 @@ class Engine:
         self.figures.tokens += tokens
         self.figures.padded_tokens += padded
         if len(self.figures.memory_events) == events:
-            self._budget.measured(tokens, padded, seconds)
+            self._budget.measured(tokens, batch_cost(batch), seconds)
         answers.take_in(batch, outputs)
         return len(batch)
 
@@ -139,7 +139,7 @@ class Engine:
             yield prediction
 
     def _out_of_memory(self, part: Sequence[Chunk], message: str) -> None:
-        padded = padded_tokens(list(part))
+        padded = batch_cost(list(part))
         self.figures.memory_events.append(
             MemoryEvent(rows_done=self.figures.rows, chunks=len(part), padded_tokens=padded, message=message[:300])
         )

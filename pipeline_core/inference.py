@@ -12,9 +12,10 @@ from pipeline_core.figures import Figures
 from pipeline_core.inputs import count_inputs, iterate_inputs
 from pipeline_core.loading import load_pipeline
 from pipeline_core.pinning import model_name
+from pipeline_core.pipeline_stages import PipelineStages
 from pipeline_core.records import Prediction, Record
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
-from pipeline_core.stages import PipelineStages, Stages
+from pipeline_core.stages import Stages
 from pipeline_core.text_stages import TextStages, suits_text_stages
 from pipeline_core.tuning import BudgetMemory
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline_core.answers import Entry, submit
+from pipeline_core.batch_inputs import tensors
 from pipeline_core.records import Chunk, Record, RowError
 from pipeline_core.spec import BatchPolicy
-from pipeline_core.stages import Stages, row_error, tensors
+from pipeline_core.stages import Stages, row_error
 
 _BATCHES_AHEAD = 64
 

@@ -37,6 +37,8 @@ class Chunk:
         inputs: The model's inputs by name, for a batch of one or not yet batched.
         length: Its cost in tokens; one token stands for 1,000 elements where there are no tokens.
         truncated: Whether text was cut off to make it fit.
+        new_tokens: Tokens that the model may add, at most; a batch needs room for them too.
+        seed: Where its random numbers start, if it needs some.
     """
 
     record: int
@@ -45,6 +47,13 @@ class Chunk:
     inputs: Any
     length: int
     truncated: bool = False
+    new_tokens: int = 0
+    seed: int | None = None
+
+    @property
+    def cost(self) -> int:
+        """Tokens that it takes in a batch."""
+        return self.length + self.new_tokens
 
 
 class RowError(NamedTuple):

@@ -112,6 +112,7 @@ def rerun_command(plan: RunPlan, output: str) -> str:
         ("--attn-implementation", spec.attn_implementation),
         ("--on-long", spec.on_long if spec.on_long != "truncate" else None),
         ("--window-stride", spec.window_stride if spec.on_long == "window" else None),
+        ("--seed", spec.seed or None),
         ("--split", dataset.split),
         ("--name", dataset.name),
         ("--dataset-revision", dataset.revision),

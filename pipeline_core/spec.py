@@ -27,6 +27,11 @@ QUANTIZATIONS: Mapping[str, Mapping[str, Any]] = {
 }
 """What the short names stand for, as arguments of a ``BitsAndBytesConfig``."""
 
+SAMPLING = frozenset(
+    {"do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"}
+)
+"""Arguments of a generation that sampling takes. Whoever sets one has asked for it, as the pipeline's defaults do."""
+
 # Arguments of transformers.pipeline() and from_pretrained that loading sets: those of a field, and the rest.
 _OTHER_NAMES = {"use_auth_token": "token", "torch_dtype": "dtype"}
 _NOT_TAKEN = frozenset(
@@ -72,6 +77,8 @@ class PipelineSpec(BaseModel):
         on_long: Text longer than the model takes is cut ("truncate"), quarantined ("error") or, for
             text-classification, read in overlapping windows whose logits are averaged ("window").
         window_stride: Tokens that neighbouring windows share.
+        seed: What sampling starts from. Every record has a seed of its own, made of this and its id, so that a
+            rerun draws the same, whatever the batches.
     """
 
     # Pydantic prints the input of a spec that it refuses, and a token may be in it.
@@ -94,6 +101,7 @@ class PipelineSpec(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
     on_long: Literal["truncate", "error", "window"] = "truncate"
     window_stride: Annotated[int, Field(ge=0)] = 64
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -185,6 +193,13 @@ class PipelineSpec(BaseModel):
         return self
 
     @property
+    def may_sample(self) -> bool:
+        """Whether random numbers decide something: sampling is asked for, or the task speaks or makes music."""
+        task = find_task(self.task)
+        asked = {**self.parameters, **(self.parameters.get("generate_kwargs") or {})}
+        return (task.generates and bool(SAMPLING & asked.keys())) or task.name == "text-to-audio"
+
+    @property
     def fingerprint(self) -> str:
         """32 hex digits that change exactly when results could.
 
@@ -195,6 +210,8 @@ class PipelineSpec(BaseModel):
         content["task"] = canonical_name(self.task)
         if self.on_long != "window":
             del content["window_stride"]
+        if not self.may_sample:
+            del content["seed"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

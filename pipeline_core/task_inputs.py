@@ -57,7 +57,7 @@ TASK_INPUTS: Mapping[str, tuple[Input, ...]] = {
     "document-question-answering": (
         Input("image", "image", ("image", "document", "page")),
         _QUESTION,
-        Input("word_boxes", "words", ("word_boxes",), required=False),
+        Input("word_boxes", "words", ("word_boxes",), required=False, replaces=("image",)),
     ),
     "feature-extraction": (_TEXT,),
     "fill-mask": (_TEXT,),

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline_core.batch_inputs import Side
+from pipeline_core.catalog import Batching
 from pipeline_core.errors import InputTooLongError, InvalidInputError, SpecError
-from pipeline_core.padding import Side, batching_of
+from pipeline_core.padding import LONG_TEXT, SHORT_TEXT, batching_of
 from pipeline_core.records import Chunk, Record, RowError
 from pipeline_core.spec import PipelineSpec
-from pipeline_core.stages import LONG_TEXT, SHORT_TEXT, ForwardPass, forward_pass, guarded, row_error
+from pipeline_core.stages import ForwardPass, forward_pass, guarded, row_error
 from pipeline_core.text_limit import model_limit, position_limit
 from pipeline_core.tokenizer_pool import TokenizerPool
 
@@ -72,9 +74,14 @@ class TextStages:
         self._pad_id = pipeline.tokenizer.pad_token_id
         self._side: Side = pipeline.tokenizer.padding_side
         sides: list[Side] = [self._side, "left" if self._side == "right" else "right"]
-        self.batching, self._side = batching_of(
+        self._batching, self._side = batching_of(
             pipeline.model, "text-classification", sides, self._trial_chunks, self._trial_forward
         )
+
+    @property
+    def batching(self) -> Batching:
+        """Which chunks may share a batch."""
+        return self._batching
 
     def preprocess(self, records: Sequence[tuple[int, Record]]) -> list[list[Chunk] | RowError]:
         """The chunks of each record, or why it has none; the whole slice goes through the tokenizer at once."""

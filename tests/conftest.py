@@ -12,7 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import tiny_media_models
 import tiny_models
+import tiny_multimodal
 import tiny_pictures
 import torch
 
@@ -38,7 +40,9 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Build a tiny model by its kind and return its folder; each is built once."""
-    builders = tiny_models.BUILDERS | tiny_pictures.BUILDERS
+    builders = (
+        tiny_models.BUILDERS | tiny_media_models.MEDIA_BUILDERS | tiny_multimodal.BUILDERS | tiny_pictures.BUILDERS
+    )
     built: dict[str, str] = {}
 
     def build(kind: str) -> str:

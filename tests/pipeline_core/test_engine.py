@@ -15,8 +15,8 @@ from transformers import AutoTokenizer
 from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, infer, load_pipeline
 from pipeline_core.errors import FailureBudgetExceededError
 from pipeline_core.inference import make_engine, make_stages
+from pipeline_core.pipeline_stages import PipelineStages
 from pipeline_core.records import Record
-from pipeline_core.stages import PipelineStages
 from pipeline_core.text_stages import TextStages
 
 BREAKS = "zyzzyva"

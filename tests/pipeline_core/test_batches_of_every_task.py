@@ -1,0 +1,134 @@
+"""Whatever the task and the batch, a record gets the answer that its pipeline gives for it alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media_files import picture, tone, write_video
+from PIL import Image
+from reference import same
+from tiny_models import SENTENCES
+
+from pipeline_core import BatchPolicy, PipelineSpec, infer, load_pipeline
+from pipeline_core.catalog import find_task, task_names
+from pipeline_core.generation import record_seed, seeded
+from pipeline_core.inference import make_stages
+from pipeline_core.input_shapes import shape_inputs
+
+TEXTS = [SENTENCES[row] for row in (0, 1, 2, 3, 1)]
+SOUNDS = [
+    tone(seconds, hertz, 8_000) for seconds, hertz in ((1.0, 300), (0.6, 500), (1.0, 200), (1.3, 400), (0.8, 300))
+]
+PICTURES = [picture(*size, seed) for seed, size in enumerate([(40, 36), (60, 44), (40, 36), (36, 64), (40, 36)])]
+LABELS = {"candidate_labels": ["warm", "older than the cast", "odd"]}
+WORDS = [[word, [10 * place, 5, 10 * place + 8, 15]] for place, word in enumerate(SENTENCES[0].split())]
+TABLES = [
+    {"word": ["quiet", "warm", "odd"][: rows + 1], "films": ["2", "3", "4"][: rows + 1]} for rows in (1, 2, 1, 0, 2)
+]
+GREEDY = {"max_new_tokens": 4}
+DROPPED = {
+    "question-answering",
+    "summarization",
+    "text2text-generation",
+    "translation",
+    "image-to-image",
+    "image-to-text",
+    "visual-question-answering",
+}
+
+CASES = [
+    ("audio-classification", "sounds", SOUNDS, {}),
+    ("automatic-speech-recognition", "speech", SOUNDS, {}),
+    ("automatic-speech-recognition", "speech", SOUNDS, {"chunk_length_s": 0.5, "stride_length_s": 0.1}),
+    ("depth-estimation", "glpn", PICTURES, {}),
+    (
+        "document-question-answering",
+        "layoutlm",
+        [{"question": text, "word_boxes": WORDS[: 4 + row]} for row, text in enumerate(TEXTS)],
+        {},
+    ),
+    ("feature-extraction", "features", TEXTS, {}),
+    ("fill-mask", "fill-mask", [f"{text} [MASK]" for text in TEXTS], {"top_k": 2}),
+    ("image-classification", "vit", PICTURES, {}),
+    ("image-segmentation", "segformer", PICTURES, {}),
+    (
+        "image-text-to-text",
+        "llava",
+        [{"images": one, "text": f"<image> {text}"} for one, text in zip(PICTURES, TEXTS, strict=True)],
+        GREEDY,
+    ),
+    ("keypoint-matching", "superglue", [[one, PICTURES[0]] for one in PICTURES], {}),
+    ("object-detection", "detr", PICTURES, {"threshold": 0.0}),
+    (
+        "table-question-answering",
+        "tapas",
+        [{"table": table, "query": text} for table, text in zip(TABLES, TEXTS, strict=True)],
+        {},
+    ),
+    ("text-classification", "bert", TEXTS, {"top_k": None}),
+    ("text-generation", "gpt2", TEXTS, GREEDY),
+    ("text-generation", "gpt2", TEXTS, {**GREEDY, "num_return_sequences": 2, "num_beams": 3, "return_tensors": True}),
+    ("text-generation", "gpt2", TEXTS, {**GREEDY, "do_sample": True, "temperature": 3.0}),
+    ("text-to-audio", "vits", TEXTS, {}),
+    ("token-classification", "tokens", TEXTS, {"aggregation_strategy": "simple"}),
+    ("video-classification", "clips", None, {}),
+    ("zero-shot-audio-classification", "clap", SOUNDS, LABELS),
+    ("zero-shot-classification", "entailment", TEXTS, LABELS),
+    ("zero-shot-image-classification", "clip", PICTURES, LABELS),
+    (
+        "zero-shot-object-detection",
+        "owlvit",
+        [{"image": one, "candidate_labels": ["warm", "odd"][: 1 + row % 2]} for row, one in enumerate(PICTURES)],
+        {"threshold": 0.0},
+    ),
+]
+
+
+def equal(found, wanted) -> bool:
+    """``same``, for arrays and images too."""
+    if isinstance(wanted, torch.Tensor | np.ndarray):
+        return np.shape(found) == np.shape(wanted) and np.allclose(found, wanted, atol=1e-4, rtol=1e-4)
+    if isinstance(wanted, Image.Image):
+        levels = [np.asarray(image, dtype=float) for image in (found, wanted)]
+        return levels[0].shape == levels[1].shape and np.abs(levels[0] - levels[1]).max() <= 1
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(equal(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list | tuple):
+        return len(found) == len(wanted) and all(map(equal, found, wanted))
+    return same(found, wanted)
+
+
+def one_by_one(spec, inputs):
+    """What transformers' own stages give for each record, under the seed that it has in a run."""
+    stages = make_stages(load_pipeline(spec), spec)
+    pipeline = stages._pipeline
+    for row, given in enumerate(inputs):
+        shaped = shape_inputs(find_task(spec.task), given, spec.parameters)
+        with seeded(record_seed(spec.seed, str(row)), pipeline.device):
+            before = {**pipeline._preprocess_params, **shaped.parameters}
+            taken = str(shaped.inputs) if isinstance(shaped.inputs, Path) else shaped.inputs
+            yield pipeline.run_single(taken, before, pipeline._forward_params, pipeline._postprocess_params)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return [write_video(folder / f"{frames}.mp4", frames) for frames in (20, 12, 16)]
+
+
+@pytest.mark.parametrize(("task", "kind", "inputs", "parameters"), CASES)
+def test_a_record_gets_the_answer_it_has_alone(build_model, clips, task, kind, inputs, parameters):
+    inputs = clips if inputs is None else inputs
+    spec = PipelineSpec(task=task, model=build_model(kind), device="cpu", parameters=parameters)
+    wanted = list(one_by_one(spec, inputs))
+    for batch_size in (1, 2, 8, None):
+        predictions = list(infer(spec, inputs, batch=BatchPolicy(batch_size=batch_size)))
+        assert all(prediction.error is None for prediction in predictions), predictions
+        assert equal([prediction.output for prediction in predictions], wanted)
+
+
+def test_every_task_is_tried():
+    tried = {task for task, *_ in CASES}
+    elsewhere = {"any-to-any", "decision", "mask-generation", "image-feature-extraction"} | DROPPED
+    assert {find_task(name).name for name in task_names()} - elsewhere == tried
