@@ -5,15 +5,18 @@ from itertools import islice
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from flows.readable import readable_input, readable_output
+from pipeline_core.catalog import find_task
 from pipeline_core.inference import Inference
 from pipeline_core.loading import load_pipeline
-from pipeline_core.records import Prediction, Record
+from pipeline_core.records import Prediction
 from pipeline_core.sources import DatasetRef, open_dataset
 from pipeline_core.spec import BatchPolicy, PipelineSpec
 from tasks.progress import duration
 
-_SHOWN_CHARACTERS = 70
+_WIDTH = 70
 
 
 def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, rows: int) -> None:
@@ -30,9 +33,12 @@ def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, ro
     seconds = time.perf_counter() - started
 
     table = Table("id", "input", "prediction", "tokens", title=f"{spec.task} over {dataset.path}")
+    inputs = find_task(spec.task).inputs
     for record, prediction in tried:
         cut = " (cut)" if prediction.truncated else ""
-        table.add_row(prediction.record_id, _short(record), _answer(prediction), f"{prediction.tokens}{cut}")
+        cells = (prediction.record_id, readable_input(record.inputs, inputs, _WIDTH), _answer(prediction))
+        # As texts, so that nothing in them is read as markup.
+        table.add_row(*map(Text, cells), f"{prediction.tokens}{cut}")
     console = Console()
     console.print(table)
     if not tried:
@@ -47,16 +53,5 @@ def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, ro
     )
 
 
-def _short(record: Record) -> str:
-    text = " ".join(str(record.inputs).split())
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
-
-
 def _answer(prediction: Prediction) -> str:
-    if prediction.error is not None:
-        return f"! {prediction.error}"
-    output = prediction.output
-    if isinstance(output, dict) and output.keys() == {"label", "score"}:
-        return f"{output['label']} {output['score']:.3f}"
-    text = " ".join(str(output).split())
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return f"! {prediction.error}" if prediction.error is not None else readable_output(prediction.output, _WIDTH)
