@@ -36,7 +36,7 @@ def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, ro
     inputs = find_task(spec.task).inputs
     for record, prediction in tried:
         cut = " (cut)" if prediction.truncated else ""
-        cells = (prediction.record_id, readable_input(record.inputs, inputs, _WIDTH), _answer(prediction))
+        cells = (prediction.record_id, readable_input(record, inputs, _WIDTH), _answer(prediction))
         # As texts, so that nothing in them is read as markup.
         table.add_row(*map(Text, cells), f"{prediction.tokens}{cut}")
     console = Console()

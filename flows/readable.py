@@ -2,23 +2,26 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from pipeline_core.catalog import Input
+from pipeline_core.media import MediaRoot, is_media_cell, open_media
+from pipeline_core.records import Record
 
 _MEDIA = ("image", "images", "audio", "video")
 _TEXTS = ("generated_text", "summary_text", "translation_text", "answer", "text", "sequence")
 
 
-def readable_input(inputs: Any, known: Sequence[Input], width: int) -> str:
+def readable_input(record: Record, known: Sequence[Input], width: int) -> str:
     """A record's inputs, each by its name where the task takes several, in ``width`` characters at most."""
+    inputs, root = record.inputs, record.media_root
     kinds = {one.name: one.kind for one in known}
     if isinstance(inputs, Mapping) and inputs and inputs.keys() <= kinds.keys():
         share = width // len(inputs) - 2
-        parts = ((name, _input(value, kinds[name])) for name, value in inputs.items())
+        parts = ((name, _input(value, kinds[name], root)) for name, value in inputs.items())
         return _cut("; ".join(f"{name}: {_cut(text, max(8, share - len(name)))}" for name, text in parts), width)
-    return _cut(_input(inputs, known[0].kind if known else "text"), width)
+    return _cut(_input(inputs, known[0].kind if known else "text", root), width)
 
 
 def readable_output(output: Any, width: int) -> str:
@@ -31,13 +34,13 @@ def readable_output(output: Any, width: int) -> str:
     return _cut(_output(output), width)
 
 
-def _input(value: Any, kind: str) -> str:
+def _input(value: Any, kind: str, root: MediaRoot | None) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) and "role" in one for one in value):
         return _line(f"{value[-1]['role']}: {_content(value[-1].get('content'))}")
     if kind in _MEDIA:
         if isinstance(value, list | tuple) and not _is_numbers(value):
-            return ", ".join(_medium(one, kind) for one in value)
-        return _medium(value, kind)
+            return ", ".join(_medium(one, kind, root) for one in value)
+        return _medium(value, kind, root)
     return _output(value)
 
 
@@ -50,7 +53,7 @@ def _output(value: Any) -> str:
         if all(isinstance(one, Mapping) and "role" in one for one in value):
             return _line(_content(value[-1].get("content")))
         return f"array {_shape(value)}" if _is_numbers(value) else ", ".join(map(_output, value))
-    return _medium(value, "") if _is_medium(value) else _line(str(value))
+    return _medium(value) if _is_medium(value) else _line(str(value))
 
 
 def _of_mapping(value: Mapping[str, Any]) -> str:
@@ -61,16 +64,16 @@ def _of_mapping(value: Mapping[str, Any]) -> str:
         return " ".join([" – ".join(f"({point['x']}, {point['y']})" for point in ends), *score])
     if "label" in value:
         box = [f"[{', '.join(map(str, value['box'].values()))}]"] if "box" in value else []
-        mask = [f"mask {_medium(value['mask'], '').removeprefix('image ')}"] if "mask" in value else []
+        mask = [f"mask {_medium(value['mask']).removeprefix('image ')}"] if "mask" in value else []
         return " ".join([_line(str(value["label"])), *score, *box, *mask])
     if "word" in value:
         return " ".join([_line(str(value["word"])), str(value.get("entity_group", value.get("entity", ""))), *score])
     if "token_str" in value:
         return " ".join([_line(str(value["token_str"])), *score])
     if "depth" in value:
-        return f"depth {_medium(value['depth'], '').removeprefix('image ')}"
+        return f"depth {_medium(value['depth']).removeprefix('image ')}"
     if "sampling_rate" in value:
-        return _medium(value, "audio")
+        return _medium(value)
     for key in _TEXTS:
         if value.get(key) is not None:
             return " ".join([_output(value[key]), *score])
@@ -89,33 +92,30 @@ def _is_medium(value: Any) -> bool:
     return isinstance(value, bytes | PurePath) or hasattr(value, "shape") or hasattr(value, "getbbox")
 
 
-def _medium(value: Any, kind: str) -> str:
-    """Name, size or duration of an image, a sound or an array, as far as it tells them by itself."""
-    if value is None:
-        return "None"
-    if isinstance(value, Mapping):
-        name = PurePath(str(value.get("path") or "")).name
-        if "sampling_rate" in value:
-            samples = next((value[key] for key in ("array", "raw", "audio") if value.get(key) is not None), ())
-            return _named(name, _sound(_longest(samples), value["sampling_rate"]))
-        return _named(name, _measured(value["bytes"], kind) if value.get("bytes") else "")
+def _medium(value: Any, kind: str = "", root: MediaRoot | None = None) -> str:
+    """Name, size or duration of an image, a sound or an array, as far as it tells them by itself or its file does."""
+    if isinstance(value, Mapping) and "sampling_rate" in value:
+        samples = next((value[key] for key in ("array", "raw", "audio") if value.get(key) is not None), ())
+        return _named(value.get("path"), _sound(_longest(samples), value["sampling_rate"]))
     if isinstance(value, bytes):
-        return _measured(value, kind) or f"{len(value):,} bytes"
-    if isinstance(value, Path):
-        return _named(value.name, _measured(value, kind))
-    if isinstance(value, str):
-        return _line(PurePath(value).name)
+        return _measured(value, kind, root) or f"{len(value):,} bytes"
+    if isinstance(value, str | PurePath):
+        return _named(value, _measured(value, kind, root))
+    if is_media_cell(value):
+        return _named(value.get("path"), _measured(value, kind, root))
     if hasattr(value, "getbbox"):
-        name = PurePath(str(getattr(value, "filename", "") or "")).name
-        return _named(name, f"image {value.width}x{value.height}")
+        return _named(getattr(value, "filename", None), f"image {value.width}x{value.height}")
     return f"array {'x'.join(map(str, value.shape))}" if hasattr(value, "shape") else _line(str(value))
 
 
-def _measured(source: bytes | Path, kind: str) -> str:
-    """The size of an encoded image or the duration of encoded sound, read from its head; empty if it has none."""
+def _measured(value: Any, kind: str, root: MediaRoot | None) -> str:
+    """The size of an image's file or the duration of a sound's, read from its head; empty if it has none."""
     measures: dict[str, Callable[[Any], str]] = {"image": _image_size, "images": _image_size, "audio": _duration}
+    if kind not in measures:
+        return ""
     try:
-        return measures[kind](io.BytesIO(source) if isinstance(source, bytes) else source)
+        with open_media(value, root) or io.BytesIO() as file:
+            return measures[kind](file)
     except Exception:  # a preview shows what is wrong with a file as the prediction's error
         return ""
 
@@ -130,7 +130,7 @@ def _image_size(source: Any) -> str:
 def _duration(source: Any) -> str:
     import soundfile
 
-    found = soundfile.info(str(source) if isinstance(source, Path) else source)
+    found = soundfile.info(source)
     return _sound(found.frames, found.samplerate)
 
 
@@ -143,8 +143,9 @@ def _longest(samples: Any) -> int:
     return max(shape, default=0) if shape is not None else len(samples)
 
 
-def _named(name: str, measured: str) -> str:
-    return " ".join(filter(None, [_line(name), f"({measured})" if name and measured else measured])) or "no data"
+def _named(path: Any, measured: str) -> str:
+    name = _line(PurePath(str(path or "")).name)
+    return " ".join(filter(None, [name, f"({measured})" if name and measured else measured])) or "no data"
 
 
 def _is_numbers(value: Any) -> bool:

@@ -8,6 +8,8 @@ import soundfile
 from PIL import Image
 
 from flows.readable import readable_input, readable_output
+from pipeline_core.media import MediaRoot
+from pipeline_core.records import Record
 from pipeline_core.task_inputs import TASK_INPUTS
 
 
@@ -81,7 +83,17 @@ def test_every_kind_of_prediction_has_a_line(output, line):
     ],
 )  # fmt: skip
 def test_every_kind_of_input_has_a_line(task, inputs, line):
-    assert readable_input(inputs, TASK_INPUTS[task], 70) == line
+    assert readable_input(Record("1", inputs), TASK_INPUTS[task], 70) == line
+
+
+def test_a_file_below_the_folder_that_data_may_name_is_measured_and_no_other(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.png").write_bytes(png())
+    (tmp_path / "2.png").write_bytes(png())
+    root = MediaRoot(str(tmp_path / "in"))
+    inputs = {"image_0": "1.png", "image_1": "../2.png"}
+    line = readable_input(Record("1", inputs, media_root=root), TASK_INPUTS["keypoint-matching"], 70)
+    assert line == "image_0: 1.png (image 6x4); image_1: 2.png"
 
 
 @pytest.mark.parametrize("width", [20, 40, 70])
@@ -97,7 +109,10 @@ def test_a_line_is_never_longer_than_its_width_and_ends_between_words(width):
     assert len(line) <= width
     shown = line.count("label")
     assert line.endswith(f", … and {9 - shown} more")
-    assert len(readable_input({"question": text, "context": text}, TASK_INPUTS["question-answering"], width)) <= width
+    assert (
+        len(readable_input(Record("1", {"question": text, "context": text}), TASK_INPUTS["question-answering"], width))
+        <= width
+    )
 
 
 def test_control_characters_of_a_row_do_not_reach_the_terminal():
@@ -105,7 +120,7 @@ def test_control_characters_of_a_row_do_not_reach_the_terminal():
     for line in (
         readable_output([{"generated_text": evil}], 70),
         readable_output({"label": evil, "score": 1.0}, 70),
-        readable_input(evil, TASK_INPUTS["fill-mask"], 70),
-        readable_input({"path": f"x/{evil}", "bytes": None}, TASK_INPUTS["image-classification"], 70),
+        readable_input(Record("1", evil), TASK_INPUTS["fill-mask"], 70),
+        readable_input(Record("1", {"path": f"x/{evil}", "bytes": None}), TASK_INPUTS["image-classification"], 70),
     ):
         assert line.isprintable()
