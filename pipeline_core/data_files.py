@@ -1,23 +1,17 @@
-"""The data files that a path stands for: found in a folder, by a glob or at a URL, and opened through fsspec."""
+"""The data files that a path stands for: found in a folder, by a glob or at a URL."""
 
-import io
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, cast
 
 import fsspec
-import fsspec.compression
-import xxhash
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
+from pipeline_core.data_file import COMPRESSIONS, DataFile, Format
 from pipeline_core.errors import DatasetNotFoundError, FormatError, MissingPackageError, SplitNotFoundError
-
-Format = Literal["parquet", "csv", "jsonl", "arrow", "text"]
 
 _EXTENSIONS: dict[str, Format] = {
     ".parquet": "parquet",
@@ -31,73 +25,46 @@ _EXTENSIONS: dict[str, Format] = {
     ".feather": "arrow",
     ".txt": "text",
 }
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 _PACKAGES = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs")}
 _GLOB = re.compile(r"[*?\[]")
-_BLOCK_BYTES = 1 << 20
 
 ACCEPTED = (
-    f"{', '.join(_EXTENSIONS)}; of these .csv, .tsv, .jsonl, .ndjson and .txt also with {', '.join(_COMPRESSIONS)}"
+    f"{', '.join(_EXTENSIONS)}; of these .csv, .tsv, .jsonl, .ndjson and .txt also with {', '.join(COMPRESSIONS)}"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class DataFile:
-    """One file of a dataset.
+class Listing:
+    """The names of a dataset's files, none of which has been looked at.
 
     Attributes:
-        fs: Its fsspec file system.
-        path: Where it is there.
-        name: Its path below the dataset's folder, which row ids start with; "" for ids without.
-        format: How it is read.
+        path: What the user called it.
+        fs: Their fsspec file system.
+        folder: The folder that they lie below, as ``fs`` calls it.
+        files: Where they are, by their names below the folder, sorted.
+        is_file: Whether the user named a file, not a folder or a glob.
     """
 
-    fs: Any
     path: str
-    name: str
-    format: Format
+    fs: Any
+    folder: str
+    files: dict[str, str]
+    is_file: bool = False
 
     @property
     def is_local(self) -> bool:
-        """Whether ``path`` is one of this machine."""
+        """Whether the folder is one of this machine."""
         return isinstance(self.fs, LocalFileSystem)
 
     @property
     def url(self) -> str:
-        """``path`` with its protocol."""
-        return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))
+        """The folder with its protocol."""
+        return self.folder if self.is_local else str(self.fs.unstrip_protocol(self.folder))
 
-    def open(self) -> BinaryIO:
-        """The file's bytes, decompressed if its name ends like a compressed one's."""
-        kind = _COMPRESSIONS.get(PurePosixPath(self.path).suffix) if self.format not in ("parquet", "arrow") else None
-        if kind is not None and kind not in fsspec.compression.compr:
-            raise MissingPackageError(f"reading {self.url!r}", "zstandard", "pip install zstandard")
-        if isinstance(self.fs, MemoryFileSystem):
-            # It hands every reader the same file object, position included.
-            raw: Any = io.BytesIO(self.fs.cat_file(self.path))
-        elif self.is_local:
-            raw = open(self.path, "rb")  # noqa: SIM115
-        else:
-            raw = self.fs.open(self.path, "rb")
-        if kind is None:
-            return cast(BinaryIO, raw)
-        return _Decompressed(fsspec.compression.compr[kind](raw, mode="r"), raw)
-
-    def version(self) -> tuple[Any, ...]:
-        """Changes when the file does, at the price of a look at its directory entry."""
-        if self.is_local:
-            status = os.stat(self.path)
-            return self.path, status.st_size, status.st_mtime_ns
-        info = self.fs.info(self.path)
-        known = [str(info.get(key)) for key in ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime")]
-        return self.url, str(self.fs.ukey(self.path)), *known
-
-    def content(self) -> str:
-        """32 hex digits that stand for what the file holds now."""
-        if self.is_local:
-            return _content_of(*self.version())
-        self.fs.invalidate_cache(self.fs._parent(self.path))
-        return xxhash.xxh3_128_hexdigest(repr(self.version()).encode())
+    def tables(self) -> dict[str, DataFile]:
+        """Those that end like a data file."""
+        found = {name: _format_of(name) for name in self.files}
+        return {name: DataFile(self.fs, self.files[name], name, kind) for name, kind in found.items() if kind}
 
 
 def is_file_path(path: str) -> bool:
@@ -107,29 +74,46 @@ def is_file_path(path: str) -> bool:
     return _format_of(path) is not None or os.path.exists(path)
 
 
-def find_files(path: str, split: str | None = None, format: Format | None = None) -> list[DataFile]:  # noqa: A002
-    """The data files at ``path``, in the order of their names.
+def list_files(path: str) -> Listing:
+    """The names of the files at ``path``.
 
     Args:
         path: A file, a glob, a folder (searched with its subfolders), or an fsspec URL of one.
             Names that start with "_" or "." are passed over.
-        split: Takes the files that are named so, or start so before "-", "_" or ".", or lie in a
-            subfolder named so.
-        format: Reads the files so, whatever their names say.
 
     Raises:
-        DatasetNotFoundError: Nothing is there, or nothing that can be read.
-        SplitNotFoundError: No file belongs to ``split``.
-        FormatError: A file's name tells no accepted format, or names tell several.
+        DatasetNotFoundError: Nothing is there.
         MissingPackageError: The URL's file system is not installed.
     """
     fs, root = _file_system(path)
     # A cached listing would give the size and etag that a file had when this process started.
     fs.invalidate_cache()
     if fs.isfile(root):
-        files = [DataFile(fs, root, PurePosixPath(root).name, format or _format_named(path, root))]
+        folder, _, name = root.rpartition("/")
+        return Listing(path, fs, folder or "/", {name: root}, is_file=True)
+    return _search(fs, root, path)
+
+
+def find_files(listing: Listing, split: str | None = None, format: Format | None = None) -> list[DataFile]:  # noqa: A002
+    """The data files of a listing, in the order of their names.
+
+    Args:
+        listing: The files.
+        split: Takes the files that are named so, or start so before "-", "_" or ".", or lie in a
+            subfolder named so.
+        format: Reads the files so, whatever their names say.
+
+    Raises:
+        DatasetNotFoundError: Nothing there can be read.
+        SplitNotFoundError: No file belongs to ``split``.
+        FormatError: A file's name tells no accepted format, or names tell several.
+    """
+    path, fs = listing.path, listing.fs
+    if listing.is_file:
+        ((name, root),) = listing.files.items()
+        files = [DataFile(fs, root, name, format or _format_named(path, root))]
     else:
-        files = _choose(path, _search(fs, root, path), fs, format)
+        files = _choose(path, listing.files, fs, format)
     if split is None:
         return files
     chosen = [file for file in files if _belongs(file.name, split)]
@@ -151,8 +135,8 @@ def _file_system(path: str) -> tuple[Any, str]:
     return fs, root
 
 
-def _search(fs: Any, root: str, path: str) -> dict[str, str]:
-    """Paths by their names below the folder, hidden ones left out."""
+def _search(fs: Any, root: str, path: str) -> Listing:
+    """The files below a folder or of a glob, hidden ones left out."""
     if fs.isdir(root):
         folder, found = root, fs.find(root)
     elif _GLOB.search(root):
@@ -169,7 +153,7 @@ def _search(fs: Any, root: str, path: str) -> dict[str, str]:
     }
     if not files:
         raise DatasetNotFoundError(f"dataset {path!r} {_what_is_there(fs, root)}")
-    return dict(sorted(files.items()))
+    return Listing(path, fs, folder, dict(sorted(files.items())))
 
 
 def _choose(path: str, files: dict[str, str], fs: Any, format: Format | None) -> list[DataFile]:  # noqa: A002
@@ -191,7 +175,7 @@ def _choose(path: str, files: dict[str, str], fs: Any, format: Format | None) ->
 
 def _format_of(path: str) -> Format | None:
     name = PurePosixPath(path)
-    packed = name.suffix in _COMPRESSIONS
+    packed = name.suffix in COMPRESSIONS
     found = _EXTENSIONS.get(PurePosixPath(name.stem).suffix.lower() if packed else name.suffix.lower())
     return None if packed and found in ("parquet", "arrow") else found
 
@@ -205,7 +189,7 @@ def _format_named(path: str, root: str) -> Format:
 
 def _stem(name: str) -> str:
     stem = PurePosixPath(name).name
-    while PurePosixPath(stem).suffix in _EXTENSIONS or PurePosixPath(stem).suffix in _COMPRESSIONS:
+    while PurePosixPath(stem).suffix in _EXTENSIONS or PurePosixPath(stem).suffix in COMPRESSIONS:
         stem = PurePosixPath(stem).stem
     return stem
 
@@ -239,24 +223,3 @@ def _first_ten(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more
-
-
-@lru_cache(maxsize=4096)
-def _content_of(path: str, size_bytes: int, mtime_ns: int) -> str:  # noqa: ARG001
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-class _Decompressed(io.BufferedReader):
-    """A decompressing stream that closes the compressed one below it too."""
-
-    def __init__(self, stream: Any, compressed: Any) -> None:
-        super().__init__(stream, _BLOCK_BYTES)
-        self._compressed = compressed
-
-    def close(self) -> None:
-        super().close()
-        self._compressed.close()

@@ -44,6 +44,13 @@ def open_hub_table(
         return StreamedTable(dataset, path, split, revision) if streaming else DatasetTable(dataset)
 
 
+def hub_media_root(path: str) -> str:
+    """The folder of this machine that holds the files downloaded for a Hub dataset, and no others."""
+    from huggingface_hub import constants
+
+    return f"{constants.HF_HUB_CACHE}/datasets--{path.replace('/', '--')}"
+
+
 class DatasetTable:
     """A ``datasets.Dataset``; cells of media columns are left as their bytes and path."""
 
@@ -55,7 +62,7 @@ class DatasetTable:
         self.rows = len(dataset)
         self.schema = dataset.features.arrow_schema.remove_metadata()
 
-    def content(self) -> str:
+    def content(self, start: int, stop: int) -> str:  # noqa: ARG002
         """The fingerprint that ``datasets`` gives it."""
         return str(self._dataset._fingerprint)
 
@@ -90,7 +97,7 @@ class StreamedTable:
         else:
             self.rows = sum(1 for _ in self._dataset.select_columns(self.schema.names[:1]))
 
-    def content(self) -> str:
+    def content(self, start: int, stop: int) -> str:  # noqa: ARG002
         """A hash of the dataset's name, version and what its card says of its files; rows are not looked at."""
         identity = [*self._identity, self.rows, self._checksums, str(self.schema)]
         return xxhash.xxh3_128_hexdigest(repr(identity).encode())

@@ -1,5 +1,6 @@
 """Predictions for anything that can be iterated over: what notebooks and scripts call."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -32,6 +33,7 @@ def infer(
     failures: FailurePolicy | None = None,
     column: str | dict[str, str] | None = None,
     id_column: str | None = None,
+    media_root: str | os.PathLike[str] | None = None,
 ) -> Iterator[Prediction]:
     """Run ``spec`` over ``inputs``: one prediction each, in order, lazily.
 
@@ -44,6 +46,8 @@ def infer(
             where the number of inputs is not known before.
         column: The input's column in a table, or a map of the pipeline's inputs to columns.
         id_column: A table's column of record ids; row numbers otherwise.
+        media_root: The folder whose files strings may name where the task takes images, audio or video. Without
+            one a string is never opened; a ``pathlib.Path`` always is.
 
     Yields:
         A ``Prediction`` for each input. Its ``output`` is what the transformers pipeline returns for
@@ -56,7 +60,7 @@ def infer(
         FailureBudgetExceededError: More records failed than ``failures`` allows.
     """
     policy = failures or FailurePolicy()
-    records = iterate_inputs(inputs, column, id_column, spec.task, spec.parameters)
+    records = iterate_inputs(inputs, column, id_column, spec.task, spec.parameters, media_root)
     budget = FailureBudget(policy, count_inputs(inputs, spec.task, spec.parameters))
     return _predictions(spec, records, batch or BatchPolicy(), budget)
 

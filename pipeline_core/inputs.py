@@ -1,8 +1,8 @@
 """Raw inputs of any kind as records, taken one by one as they are asked for."""
 
 import os
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from pipeline_core.catalog import find_task
 from pipeline_core.errors import ColumnNotFoundError, InvalidInputError, SpecError
-from pipeline_core.input_columns import Column, check_columns, choose_column, input_columns, input_of, is_text
+from pipeline_core.input_columns import Column, check_columns, choose_column, input_columns, input_of
+from pipeline_core.media import MediaRoot
 from pipeline_core.records import Record
 from pipeline_core.sources import DatasetRef, open_dataset
-from pipeline_core.tables import BATCH_ROWS, Row, rows_of
+from pipeline_core.table_inputs import as_table, datasets_table, is_a, is_typed, known_cell, pandas_cells, plain
+from pipeline_core.tables import BATCH_ROWS, rows_of
 from pipeline_core.task_inputs import Input
 
 ACCEPTED = (
@@ -29,6 +31,7 @@ def iterate_inputs(
     id_column: str | None = None,
     task: str | None = None,
     parameters: Collection[str] = (),
+    media_root: str | os.PathLike[str] | None = None,
 ) -> Iterator[Record]:
     """The inputs as records, numbered from 0; nothing is taken from ``inputs`` before it is asked for.
 
@@ -40,19 +43,32 @@ def iterate_inputs(
         id_column: The column that names the records, for tables and for rows that are dicts.
         task: The pipeline task that the records are for.
         parameters: Names of the pipeline's parameters; an input that is among them needs no column.
+        media_root: The folder whose files strings may name where media belong; None for none, or for what a
+            ``DatasetRef`` says.
 
     Raises:
         SpecError: ``inputs`` is a single input, or can't be iterated in an order.
         ColumnNotFoundError: A column is not there, or none can be taken without being named.
     """
     _refuse_single(inputs)
+    folder = None if media_root is None else os.fspath(media_root)
     if isinstance(inputs, DatasetRef):
-        return _records_of_ref(inputs, column, id_column, task, parameters)
+        return _records_of_ref(inputs, column, id_column, task, parameters, folder)
+    records = _records_of(inputs, column, id_column, task, parameters)
+    if folder is None:
+        return records
+    root = MediaRoot(folder)
+    return (replace(record, media_root=root) for record in records)
+
+
+def _records_of(
+    inputs: Any, column: Column | None, id_column: str | None, task: str | None, parameters: Collection[str]
+) -> Iterator[Record]:
     known = find_task(task).inputs if task is not None else ()
     name = type(inputs).__name__
-    if _is_a("datasets", "IterableDataset", inputs) and inputs.features is None and column is None:
+    if is_a("datasets", "IterableDataset", inputs) and inputs.features is None and column is None:
         return _records_of_untyped(inputs, id_column, name, known, parameters)
-    table = _as_table(inputs)
+    table = as_table(inputs)
     if table is None:
         return _records(_rows(inputs), column, id_column, name)
     columns, text_columns, read = table
@@ -79,11 +95,8 @@ def count_inputs(inputs: Any, task: str | None = None, parameters: Collection[st
         return inputs.num_rows if isinstance(inputs, pa.Table | pa.RecordBatch) else None
 
 
-_Table = tuple[Sequence[str], Callable[[], list[str]], Callable[[list[str]], Iterator[Any]]]
-
-
 def _refuse_single(inputs: Any) -> None:
-    if _is_a("datasets", "DatasetDict", inputs) or _is_a("datasets", "IterableDatasetDict", inputs):
+    if is_a("datasets", "DatasetDict", inputs) or is_a("datasets", "IterableDatasetDict", inputs):
         raise SpecError(
             f"inputs has several splits: take one of {', '.join(inputs)}, as in inputs[{next(iter(inputs))!r}]"
         )
@@ -97,16 +110,15 @@ def _refuse_single(inputs: Any) -> None:
         raise SpecError(f"inputs must be {ACCEPTED}, but is a {kind} instead; wrap a single input in a list")
 
 
-def _is_a(module: str, name: str, value: Any) -> bool:
-    """Whether ``value`` is of a class of a package, which is not imported: a value of it has imported it."""
-    found = getattr(sys.modules.get(module), name, None)
-    return isinstance(found, type) and isinstance(value, found)
-
-
 def _records_of_ref(
-    ref: DatasetRef, column: Column | None, id_column: str | None, task: str | None, parameters: Collection[str]
+    ref: DatasetRef,
+    column: Column | None,
+    id_column: str | None,
+    task: str | None,
+    parameters: Collection[str],
+    media_root: str | None,
 ) -> Iterator[Record]:
-    named = {"column": column, "id_column": id_column}
+    named = {"column": column, "id_column": id_column, "media_root": media_root}
     ref = ref.model_copy(update={name: value for name, value in named.items() if value is not None})
     yield from open_dataset(ref, task, parameters).records()
 
@@ -144,61 +156,6 @@ def _record_of_mapping(
     return Record(position if named is None else str(named), inputs)
 
 
-def _as_table(inputs: Any) -> _Table | None:
-    if _is_a("pandas", "DataFrame", inputs):
-        return _pandas_table(inputs)
-    if isinstance(inputs, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
-        return _arrow_table(inputs)
-    if _is_a("datasets", "Dataset", inputs) or (_is_a("datasets", "IterableDataset", inputs) and inputs.features):
-        return _datasets_table(inputs)
-    if _is_a("polars", "DataFrame", inputs):
-        return _arrow_table(inputs.to_arrow())
-    return None
-
-
-def _pandas_table(frame: Any) -> _Table:
-    import pandas as pd
-
-    def text_columns() -> list[str]:
-        return [name for name in frame.columns if pd.api.types.infer_dtype(frame[name], skipna=True) == "string"]
-
-    def read(columns: list[str]) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(frame), BATCH_ROWS):
-            piece = frame.iloc[start : start + BATCH_ROWS]
-            cells = [_pandas_cells(piece[name]) for name in columns]
-            yield from (dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True))
-
-    return list(frame.columns), text_columns, read
-
-
-def _pandas_cells(series: Any) -> list[Any]:
-    missing = series.isna().tolist()
-    return [None if gone else _plain(cell) for cell, gone in zip(series.tolist(), missing, strict=True)]
-
-
-def _arrow_table(table: Any) -> _Table:
-    def read(columns: list[str]) -> Iterator[Row]:
-        for batch in [table] if isinstance(table, pa.RecordBatch) else _batches(table):
-            for row in rows_of(batch, columns):
-                yield {name: _known(cell) for name, cell in row.items()} if isinstance(row, dict) else row
-
-    return table.schema.names, lambda: [field.name for field in table.schema if is_text(field)], read
-
-
-def _batches(table: Any) -> Iterator[Any]:
-    yield from table if isinstance(table, pa.RecordBatchReader) else table.to_reader(BATCH_ROWS)
-
-
-def _datasets_table(dataset: Any) -> _Table:
-    def read(columns: list[str]) -> Iterator[Any]:
-        # A transform that the user set may need every column.
-        is_transformed = getattr(dataset, "format", {}).get("type") == "custom"
-        yield from dataset if is_transformed else dataset.select_columns(columns)
-
-    text = [field.name for field in dataset.features.arrow_schema if is_text(field)]
-    return list(dataset.features), lambda: text, read
-
-
 def _records_of_untyped(
     dataset: Any, id_column: str | None, name: str, known: Sequence[Input], given: Collection[str]
 ) -> Iterator[Record]:
@@ -212,42 +169,40 @@ def _records_of_untyped(
 
 def _rows(inputs: Any) -> Iterator[Any]:
     """What an iterable, a column or a torch dataset gives, one by one."""
-    if _is_a("pandas", "Series", inputs) or _is_a("pandas", "Index", inputs):
+    if is_a("pandas", "Series", inputs) or is_a("pandas", "Index", inputs):
         return _pandas_rows(inputs)
     if isinstance(inputs, pa.Array | pa.ChunkedArray):
         return _arrow_rows(inputs)
     for kind, keys in (("KeyDataset", {"": "key"}), ("KeyPairDataset", {"text": "key1", "text_pair": "key2"})):
-        if _is_a("transformers.pipelines.pt_utils", kind, inputs):
+        if is_a("transformers.pipelines.pt_utils", kind, inputs):
             columns = {key: getattr(inputs, attribute) for key, attribute in keys.items()}
             return _key_rows(inputs.dataset, columns.get("", columns))
+    source: Any = getattr(inputs, "source", None)
+    if is_typed(source):
+        return _key_rows(source, inputs.column_name)
     if not hasattr(inputs, "__iter__") and hasattr(inputs, "__len__"):
         return (inputs[number] for number in range(len(inputs)))
-    return map(_plain, inputs)
+    return map(plain, inputs)
 
 
 def _pandas_rows(series: Any) -> Iterator[Any]:
     series = series if hasattr(series, "iloc") else series.to_series()
     for start in range(0, len(series), BATCH_ROWS):
-        yield from _pandas_cells(series.iloc[start : start + BATCH_ROWS])
+        yield from pandas_cells(series.iloc[start : start + BATCH_ROWS])
 
 
 def _arrow_rows(array: Any) -> Iterator[Any]:
     for row in rows_of(pa.table({"": array}), [""]):
-        yield _known(row[""]) if isinstance(row, dict) else row
+        yield known_cell(row[""]) if isinstance(row, dict) else row
 
 
 def _key_rows(dataset: Any, column: Column) -> Iterator[Any]:
     """The cells behind a KeyDataset, whose own indexing fails on a stream."""
     names = input_columns(column)
-    if _is_a("datasets", "Dataset", dataset):
-        dataset = _datasets_table(dataset)[2](names)
+    if is_typed(dataset):
+        dataset = datasets_table(dataset)[2](names)
     for row in _rows(dataset):
+        if isinstance(row, InvalidInputError):
+            yield row
+            continue
         yield row[column] if isinstance(column, str) else {key: row[name] for key, name in column.items()}
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _known(cell: Any) -> Any:
-    return None if isinstance(cell, float) and cell != cell else cell

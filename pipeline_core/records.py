@@ -23,7 +23,7 @@ class Record:
     inputs: Any
     kept: Mapping[str, Any] = field(default_factory=dict)
     error: Exception | None = None
-    media_root: MediaRoot | None = None
+    media_root: MediaRoot | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,17 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any, Self
 
 import pyarrow as pa
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from pipeline_core.catalog import find_task
-from pipeline_core.conditions import Condition, matcher
-from pipeline_core.data_files import DataFile, Format, find_files, is_file_path
+from pipeline_core.conditions import matcher
+from pipeline_core.data_file import DataFile, Format
+from pipeline_core.data_files import Listing, find_files, is_file_path, list_files
+from pipeline_core.dataset_ref import DatasetRef
 from pipeline_core.errors import DatasetNotFoundError, SpecError
-from pipeline_core.hub_tables import open_hub_table
+from pipeline_core.hub_tables import hub_media_root, open_hub_table
 from pipeline_core.input_columns import (
     HOLDS,
     Column,
@@ -25,11 +25,15 @@ from pipeline_core.input_columns import (
     is_plain,
     is_text,
 )
+from pipeline_core.media import MediaRoot
+from pipeline_core.media_folder import holds_media, is_medium, media_tables
 from pipeline_core.records import Record
 from pipeline_core.table_sequence import SourceRow, TableSequence
 from pipeline_core.tables import ArrowTable, ParquetTable, Table
 from pipeline_core.task_inputs import Input
 from pipeline_core.text_tables import TextTable
+
+__all__ = ["DEMO_DATASET", "DatasetRef", "OpenDataset", "open_dataset"]
 
 DEMO_DATASET = "demo:reviews"
 
@@ -44,69 +48,6 @@ _READERS: Mapping[Format, Callable[[DataFile], Table]] = {
 }
 
 
-class DatasetRef(BaseModel):
-    """Which rows of which dataset, and which of their columns; a plain string stands for its path.
-
-    Building one reads nothing; ``open_dataset`` does.
-
-    Attributes:
-        path: "demo:reviews", a Hub id, a file, a glob, a folder, or an fsspec URL such as s3://...
-        name: A configuration of a Hub dataset.
-        split: A split of a Hub dataset; of files, those named so or in a subfolder named so.
-        revision: A branch, tag or commit of a Hub dataset.
-        streaming: Whether a Hub dataset is read over the network instead of downloaded first.
-        format: The files' format; None goes by their names.
-        column: The column to take as input; or a dict from the task's inputs to columns, such as
-            {"question": "q", "context": "passage"}; None takes columns that have the usual names of
-            the task's inputs, or the only text column.
-        id_column: The column that names the rows; None takes a column "id" of strings or integers if there
-            is one that is not the input. Rows without a name, or null there, are named by file and position.
-        keep_columns: Columns to carry to the output; None for all of plain scalars.
-        limit: Rows to take, at most, counted after ``where``.
-        where: Conditions that all hold for a row that is taken, as ``Condition`` or as text, such as
-            "stars >= 4", "lang == 'en'", "label in [0, 1]" or "text is not null".
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    path: str = Field(min_length=1)
-    name: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    streaming: bool = False
-    format: Format | None = None
-    column: str | dict[str, str] | None = None
-    id_column: str | None = None
-    keep_columns: list[str] | None = None
-    limit: PositiveInt | None = None
-    where: list[Condition] = Field(default_factory=list)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_path(cls, data: Any) -> Any:
-        return {"path": data} if isinstance(data, str) else data
-
-    @field_validator("where", mode="before")
-    @classmethod
-    def _one_or_many(cls, where: Any) -> Any:
-        if where is None:
-            return []
-        return [where] if isinstance(where, str | dict | Condition) else where
-
-    @field_validator("column")
-    @classmethod
-    def _some_column(cls, column: Column | None) -> Column | None:
-        if column is not None and not column:
-            raise ValueError('column must name a column or map keys to columns, as {"text": "body"}, but is empty')
-        return column
-
-    def keeping(self, column: str) -> Self:
-        """The same rows, with ``column`` among the ones that are carried to the output."""
-        if self.keep_columns is None or column in self.keep_columns:
-            return self
-        return self.model_copy(update={"keep_columns": [*self.keep_columns, column]})
-
-
 class OpenDataset:
     """A dataset as the source positions 0 to ``rows``, in an order that does not change.
 
@@ -117,10 +58,21 @@ class OpenDataset:
     """
 
     def __init__(
-        self, ref: DatasetRef, tables: TableSequence, inputs: Sequence[Input] = (), given: Collection[str] = ()
+        self,
+        ref: DatasetRef,
+        tables: TableSequence,
+        inputs: Sequence[Input] = (),
+        given: Collection[str] = (),
+        media_root: str | None = None,
     ) -> None:
-        """Read ``tables`` as ``ref`` says; columns it does not name are found for ``inputs``, those ``given`` aside."""
+        """Read ``tables`` as ``ref`` says.
+
+        Columns it does not name are found for ``inputs``, those ``given`` aside. ``media_root`` is where media
+        are that rows name, unless ``ref`` says so.
+        """
         self._tables = tables
+        media_root = ref.media_root or media_root
+        self._media_root = None if media_root is None else MediaRoot(media_root)
         column = _find_column(ref, tables, inputs, given)
         self._input_columns = input_columns(column)
         id_column = ref.id_column or (_ID if _ID not in self._input_columns and tables.names_rows(_ID) else None)
@@ -153,11 +105,12 @@ class OpenDataset:
         """
         pieces = self._tables.pieces(*self._range(start, stop))
         content = {
-            "rows": [(table.name, begin, end, table.content()) for table, begin, end in pieces],
+            "rows": [(table.name, begin, end, table.content(begin, end)) for table, begin, end in pieces],
             "column": self._column,
             "id_column": self.ref.id_column,
             "kept": [(field.name, str(field.type)) for field in self.kept_schema],
             "where": [str(condition) for condition in self.ref.where],
+            "media_root": self.ref.media_root,
         }
         return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
 
@@ -201,6 +154,7 @@ class OpenDataset:
             id=row.name if named is None else str(named),
             inputs=input_of(row.written, self._column),
             kept={name: row.typed[name] for name in self.kept_schema.names},
+            media_root=self._media_root,
         )
 
 
@@ -228,13 +182,44 @@ def open_dataset(ref: DatasetRef | str, task: str | None = None, parameters: Col
         files = _demo(ref)
     elif is_file_path(ref.path) or not _HUB_ID.fullmatch(ref.path):
         _refuse_settings(ref, "files", "name", "revision")
-        files = find_files(ref.path, ref.split, ref.format)
+        listing = list_files(ref.path)
+        kind = _media_kind(inputs)
+        if _is_media(ref, listing, kind):
+            return _open_media(ref, listing, kind, inputs, parameters)
+        files = find_files(listing, ref.split, ref.format)
     else:
         _refuse_settings(ref, "a Hub dataset", "format")
         table = open_hub_table(ref.path, ref.name, ref.split, ref.revision, ref.streaming)
-        return OpenDataset(ref, TableSequence(ref.path, [table]), inputs, parameters)
+        return OpenDataset(ref, TableSequence(ref.path, [table]), inputs, parameters, hub_media_root(ref.path))
     tables = [_READERS[file.format](file) for file in files]
-    return OpenDataset(ref, TableSequence(ref.path, tables), inputs, parameters)
+    folder = files[0].path[: -len(files[0].name)] if files[0].is_local and files[0].name else None
+    return OpenDataset(ref, TableSequence(ref.path, tables), inputs, parameters, folder)
+
+
+def _media_kind(inputs: Sequence[Input]) -> str:
+    """What files of media are, to a task: "image", "audio" or "video"; "" if it takes none."""
+    kinds = [one.kind.removesuffix("s") for one in inputs if one.required]
+    return next((kind for kind in kinds if kind in ("image", "audio", "video")), "")
+
+
+def _is_media(ref: DatasetRef, listing: Listing, kind: str) -> bool:
+    if ref.format == "media" and not kind:
+        raise SpecError("format 'media' is for tasks that take images, audio or video")
+    if not kind or ref.format not in (None, "media"):
+        return False
+    if ref.format == "media" and not any(is_medium(name, kind) for name in listing.files):
+        raise DatasetNotFoundError(f"dataset {ref.path!r} has no {kind} file")
+    return ref.format == "media" or holds_media(listing, kind)
+
+
+def _open_media(
+    ref: DatasetRef, listing: Listing, kind: str, inputs: Sequence[Input], given: Collection[str]
+) -> OpenDataset:
+    _refuse_settings(ref, "a folder of media", "media_root")
+    tables = media_tables(listing, kind, ref.split, lambda file: _READERS[file.format](file))
+    if ref.id_column is None and not any(_ID in table.schema.names for table in tables):
+        ref = ref.model_copy(update={"id_column": kind})
+    return OpenDataset(ref, TableSequence(ref.path, tables), inputs, given, listing.url)
 
 
 def _find_column(ref: DatasetRef, tables: TableSequence, inputs: Sequence[Input], given: Collection[str]) -> Column:
@@ -258,7 +243,7 @@ def _demo(ref: DatasetRef) -> list[DataFile]:
         raise DatasetNotFoundError(f"dataset {ref.path!r} is not bundled; {DEMO_DATASET!r} is")
     _refuse_settings(ref, DEMO_DATASET, "name", "split", "revision", "format")
     path = str(resources.files("pipeline_core.demo") / "reviews.jsonl")
-    return [DataFile(file.fs, file.path, "", file.format) for file in find_files(path)]
+    return [DataFile(file.fs, file.path, "", file.format) for file in find_files(list_files(path))]
 
 
 def _refuse_settings(ref: DatasetRef, kind: str, *settings: str) -> None:

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from pipeline_core.data_files import DataFile
+from pipeline_core.data_file import DataFile
 from pipeline_core.errors import FormatError, InvalidInputError
 
 Row = dict[str, Any] | InvalidInputError
 """A row's cells by column, as they were written; or why the row can't be read."""
 
 BATCH_ROWS = 1000
+_BATCH_BYTES = 16 << 20
 _BUFFER_BYTES = 1 << 20
 
 
@@ -35,8 +36,8 @@ class Table(Protocol):
     rows: int
     schema: Any
 
-    def content(self) -> str:
-        """A hash that changes when a row does; files are looked at again for it."""
+    def content(self, start: int, stop: int) -> str:
+        """A hash that changes when a row from ``start`` up to ``stop`` does; files are looked at again for it."""
 
     def read(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[Row]:
         """The rows from ``start`` up to ``stop``, with at least these columns, all of which it has."""
@@ -63,7 +64,7 @@ class ParquetTable:
             self.schema = _without_dictionaries(parquet.schema_arrow)
         self.rows = self._metadata.num_rows
 
-    def content(self) -> str:
+    def content(self, start: int, stop: int) -> str:  # noqa: ARG002
         """The hash of the file."""
         return self._file.content()
 
@@ -77,12 +78,21 @@ class ParquetTable:
             return
         position = ends[first - 1] if first else 0
         with self._open() as parquet:
-            batches = parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(columns), use_threads=False)
+            size = self._batch_rows(groups, columns)
+            batches = parquet.iter_batches(size, row_groups=groups, columns=list(columns), use_threads=False)
             yield from _rows_between(batches, position, start, stop, columns)
 
     def caster(self, field: Any) -> Callable[[Any], Any] | None:
         """See ``arrow_caster``."""
         return arrow_caster(self.schema.field(field.name).type, field.type)
+
+    def _batch_rows(self, groups: Sequence[int], columns: Sequence[str]) -> int:
+        rows = size_bytes = 0
+        for group in map(self._metadata.row_group, groups):
+            rows += group.num_rows
+            chunks = map(group.column, range(group.num_columns))
+            size_bytes += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in columns)
+        return _batch_rows(rows, size_bytes)
 
     def _open(self) -> Any:
         source = self._file.path if self._file.is_local else self._file.open()
@@ -117,7 +127,7 @@ class ArrowTable:
         self.schema = _without_dictionaries(schema)
         self.rows = self._ends[-1] if self._ends else 0
 
-    def content(self) -> str:
+    def content(self, start: int, stop: int) -> str:  # noqa: ARG002
         """The hash of the file."""
         return self._file.content()
 
@@ -150,8 +160,9 @@ def arrow_caster(held: Any, wanted: Any) -> Callable[[Any], Any] | None:
 
 def rows_of(batch: Any, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of an Arrow table or record batch as Python values; a row whose bytes are no text is an error."""
-    for start in range(0, batch.num_rows, BATCH_ROWS):
-        piece = batch.slice(start, BATCH_ROWS)
+    size = _batch_rows(batch.num_rows, batch.nbytes)
+    for start in range(0, batch.num_rows, size):
+        piece = batch.slice(start, size)
         arrays = [piece.column(piece.schema.names.index(column)) for column in columns]
         if not arrays:
             yield from ({} for _ in range(piece.num_rows))
@@ -162,6 +173,11 @@ def rows_of(batch: Any, columns: Sequence[str]) -> Iterator[Row]:
             yield from (_row_at(arrays, columns, row) for row in range(piece.num_rows))
         else:
             yield from (dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True))
+
+
+def _batch_rows(rows: int, size_bytes: int) -> int:
+    """How many rows to hold at once: a thousand, or as few as their media leave room for."""
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES * rows // max(1, size_bytes)))
 
 
 def _row_at(arrays: Sequence[Any], columns: Sequence[str], row: int) -> Row:

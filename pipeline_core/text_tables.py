@@ -12,7 +12,7 @@ import pyarrow as pa
 import xxhash
 
 from pipeline_core.csv_rows import CsvRows
-from pipeline_core.data_files import DataFile
+from pipeline_core.data_file import DataFile
 from pipeline_core.errors import FormatError, InvalidInputError
 from pipeline_core.input_columns import text_field
 from pipeline_core.json_rows import JsonRows
@@ -38,7 +38,7 @@ class TextTable:
         self.rows = self._index.rows
         self.schema = self._index.schema
 
-    def content(self) -> str:
+    def content(self, start: int, stop: int) -> str:  # noqa: ARG002
         """The hash of the decompressed file, as it is now."""
         return _index(self._file, self._file.version()).content
 

@@ -1,13 +1,19 @@
-"""Small files of every kind of media, written by the libraries that write them for everybody."""
+"""Small files of every kind of media, and what a pipeline is given for them."""
 
 import io
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import soundfile
 from PIL import Image
+
+from pipeline_core.catalog import find_task
+from pipeline_core.media import MediaRoot
+from pipeline_core.raw_inputs import MediaInputs
+from pipeline_core.records import Record
 
 # Every name that sound comes under, and how PyAV writes what soundfile doesn't: container, codec, rate in Hz.
 _BY_SOUNDFILE = {"wav": {}, "flac": {}, "mp3": {}, "ogg": {}, "opus": {"format": "OGG", "subtype": "OPUS"}}
@@ -76,3 +82,11 @@ def encoded(image: Image.Image, kind: str = "PNG", **settings) -> bytes:
     content = io.BytesIO()
     image.save(content, kind, **settings)
     return content.getvalue()
+
+
+def prepared(task: str, inputs, root=None):
+    """What a task's pipeline, whose model hears at 8 kHz, is given for ``inputs``."""
+    pipeline = SimpleNamespace(feature_extractor=SimpleNamespace(sampling_rate=8_000))
+    media_root = None if root is None else MediaRoot(str(root))
+    with MediaInputs(pipeline, find_task(task)).decoded(Record("r", inputs, media_root=media_root)) as made:
+        return made

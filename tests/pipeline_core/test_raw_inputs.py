@@ -6,19 +6,17 @@ import json
 import socket
 import sys
 from importlib.util import find_spec
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny_media_models
-from media_files import encoded, picture, tone, write_sound, write_video
+from media_files import encoded, picture, prepared, tone, write_sound, write_video
 from PIL import Image
 from reference import alone, same
 
 from pipeline_core import BatchPolicy, PipelineSpec, infer, load_pipeline
 from pipeline_core.catalog import find_task, task_names
 from pipeline_core.errors import InvalidInputError, MediaNotAllowedError, MissingPackageError
-from pipeline_core.media import MediaRoot
 from pipeline_core.raw_inputs import MediaInputs
 from pipeline_core.records import Record
 
@@ -37,14 +35,6 @@ def spec_of(tmp_path_factory):
     return lambda task: PipelineSpec(
         task=task, model=tiny_media_models.build(kinds[task], tmp_path_factory.mktemp("model")), device="cpu"
     )
-
-
-def prepared(task: str, inputs, root=None):
-    """What a task's pipeline, whose model hears at 8 kHz, is given for ``inputs``."""
-    pipeline = SimpleNamespace(feature_extractor=SimpleNamespace(sampling_rate=8_000))
-    media_root = None if root is None else MediaRoot(str(root))
-    with MediaInputs(pipeline, find_task(task)).decoded(Record("r", inputs, media_root=media_root)) as made:
-        return made
 
 
 def shapes(value):
