@@ -113,10 +113,16 @@ def damage(path, how):
 
 def readers(out):
     import datasets
+    import duckdb
 
     datasets.disable_progress_bars()
     loaded = datasets.load_dataset(str(out), cache_dir=str(out) + "-cache", split="train")
-    return {"datasets": list(loaded["id"]), "pandas": list(pd.read_parquet(out)["id"])}
+    pattern = f"{out}/*.parquet"
+    return {
+        "datasets": list(loaded["id"]),
+        "pandas": list(pd.read_parquet(out)["id"]),
+        "duckdb": [name for (name,) in duckdb.sql("SELECT id FROM read_parquet($1)", params=[pattern]).fetchall()],
+    }
 
 
 def run_script(script, *arguments):

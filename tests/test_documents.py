@@ -25,6 +25,8 @@ def a_users_folder(tmp_path, monkeypatch, build_model):
     (tmp_path / "reviews.csv").write_text("text,label\n" + rows, encoding="utf-8")
     (tmp_path / "stanfordnlp" / "imdb").mkdir(parents=True)
     shutil.copy(demo / "reviews.jsonl", tmp_path / "stanfordnlp" / "imdb" / "test.jsonl")
+    shutil.copytree(build_model("features"), tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2")
+    shutil.copytree(build_model("tokens"), tmp_path / "dslim" / "bert-base-NER")
     shutil.copytree(demo / "model", tmp_path / "distilbert" / "distilbert-base-uncased-finetuned-sst-2-english")
     return tmp_path
 

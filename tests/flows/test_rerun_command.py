@@ -55,6 +55,8 @@ DATASETS = st.builds(
     ),
 )
 
+ARRAYS = st.sampled_from(["float32", "float16"])
+
 
 @pytest.fixture(scope="module")
 def plan_of(tmp_path_factory):
@@ -62,13 +64,13 @@ def plan_of(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "rows.csv"
     path.write_text("text\nwarm\n")
     plan = plan_shards(open_dataset(str(path)), PipelineSpec(task="text-classification"))
-    return lambda spec, dataset: plan.model_copy(update={"spec": spec, "dataset": dataset})
+    return lambda spec, dataset, arrays: plan.model_copy(update={"spec": spec, "dataset": dataset, "arrays": arrays})
 
 
 @settings(max_examples=100, deadline=None)
-@given(spec=SPECS, dataset=DATASETS, output=st.sampled_from(["out", "-out", "my 'out'"]))
-def test_the_command_asks_for_the_very_same_run(plan_of, spec, dataset, output):
-    words = shlex.split(rerun_command(plan_of(spec, dataset), output))
+@given(spec=SPECS, dataset=DATASETS, output=st.sampled_from(["out", "-out", "my 'out'"]), arrays=ARRAYS)
+def test_the_command_asks_for_the_very_same_run(plan_of, spec, dataset, output, arrays):
+    words = shlex.split(rerun_command(plan_of(spec, dataset, arrays), output))
     assert words[0] == "pipeline-flows"
     with mock.patch("flows.running.run_flow") as run_flow:
         app(words[1:], exit_on_error=False, print_error=False)
@@ -76,5 +78,5 @@ def test_the_command_asks_for_the_very_same_run(plan_of, spec, dataset, output):
     assert flow == "batch-inference"
     assert asked["spec"].fingerprint == spec.fingerprint
     assert asked["dataset"] == dataset
-    assert asked["output"] == {"path": output, "replace": False}
+    assert asked["output"] == {"path": output, "replace": False, "arrays": arrays}
     assert asked["rows_per_shard"] == 500

@@ -1,5 +1,6 @@
 import json
 import uuid
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -67,6 +68,16 @@ def test_every_task_of_the_catalog_has_typed_columns_that_are_tried():
     assert tried >= {find_task(name).name for name in task_names() if "_to_" not in name} | set(DROPPED)
     for name in tried:
         assert "prediction" not in task_columns(name, {}).schema.names
+
+
+def test_the_documents_table_names_every_tasks_columns():
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    for name in {find_task(case.task).name for case in CASES}:
+        (line,) = [line for line in lines if f"`{name}`" in line.split("|")[1]]
+        line = next(line for line in lines if "`text-generation`" in line) if name == "any-to-any" else line
+        for column in set(task_columns(name, {}).schema.names) - {"truncated", "tokens"}:
+            assert f"`{column}`" in line or (column, name) == ("predictions", "text-classification"), (name, column)
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
@@ -141,7 +152,10 @@ def test_what_remote_code_returns_is_typed_where_it_fits_and_json_text_where_not
 @pytest.fixture(params=["a task of its own", "fill-mask"])
 def custom_task(request, monkeypatch):
     class Custom(transformers.Pipeline):
-        preprocess = _forward = postprocess = None
+        def preprocess(self, inputs):
+            return inputs
+
+        _forward = postprocess = preprocess
 
         def _sanitize_parameters(self):
             return {}, {}, {}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline_core import DatasetRef, PipelineSpec
 from pipeline_core.errors import ColumnNotFoundError, OutputError, SpecError
-from pipeline_core.evaluation import ClassScore, evaluate, evaluate_output, open_labelled
+from pipeline_core.evaluation import ClassScore, evaluate, evaluate_output, known_labels, open_labelled
 from pipeline_core.sink import OutputFolder
 
 LABELS = ["NEG", "POS"]
@@ -101,6 +101,20 @@ def test_labels_that_can_not_be_compared_are_found_out_on_opening(tmp_path, spec
         open_labelled(write(tmp_path / "rows.csv", ["warm,3,POS", "cold,1,good"]), spec, "label")
     with pytest.raises(SpecError, match="the task is 'fill-mask' instead"):
         open_labelled(DatasetRef(path=str(tmp_path / "rows.csv")), PipelineSpec(task="fill-mask"), "label")
+
+
+def test_labels_are_compared_for_every_task_that_classifies(build_model):
+    assert known_labels(PipelineSpec(task="image-classification", model=build_model("vit"))) == ["cat", "dog", "bird"]
+    for labels in ("art, sport", ["art", "sport"]):
+        spec = PipelineSpec(
+            task="zero-shot-classification", model=build_model("entailment"), parameters={"candidate_labels": labels}
+        )
+        assert known_labels(spec) == ["art", "sport"]
+
+
+def test_labels_that_each_row_brings_are_not_compared(build_model):
+    with pytest.raises(SpecError, match="parameter candidate_labels, which is not set"):
+        known_labels(PipelineSpec(task="zero-shot-classification", model=build_model("entailment")))
 
 
 def test_what_is_no_runs_output_has_nothing_to_compare(tmp_path):

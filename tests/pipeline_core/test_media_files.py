@@ -178,7 +178,7 @@ def test_datasets_and_pandas_read_the_rows_and_no_file_as_data(out, dataset, tas
             writer.commit(Figures())
     folder.commit_run(plan)
     wanted = [f"r{n}" for n in range(10)]
-    assert readers(out) == {"datasets": wanted, "pandas": wanted}
+    assert readers(out) == dict.fromkeys(("datasets", "pandas", "duckdb"), wanted)
     for path in folder.table().to_pylist()[0].values():
         if isinstance(path, str) and path.endswith((".png", ".npy")):
             assert (out / path).is_file()
@@ -198,6 +198,17 @@ def test_features_are_written_group_by_group_so_that_memory_stays_bounded(out, t
         rows = [part.metadata.row_group(n).num_rows for n in range(part.num_row_groups)]
     assert rows == [4] * 5
     assert [features[0] for features in folder.table()["features"].to_pylist()] == list(range(20))
+
+
+def test_texts_without_a_word_are_counted(out, dataset):
+    plan = plan_shards(dataset, PipelineSpec(task="text-generation", model=MASKS.model), 10)
+    folder, texts = OutputFolder(out), ["", " \n", "a", "b", "", "c", "d", "e", "f", "g"]
+    folder.adopt(plan)
+    with folder.shard_writer(plan.shards[0], plan) as writer:
+        for record, text in zip(dataset.records(0, 10), texts, strict=True):
+            writer.write(record, Prediction(record.id, [{"generated_text": text}]))
+        manifest = writer.commit(Figures(rows=10))
+    assert manifest.figures.empty == 3
 
 
 def test_the_type_of_arrays_makes_another_plan_where_there_are_arrays(dataset):

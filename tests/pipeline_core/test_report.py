@@ -61,6 +61,11 @@ def test_the_figures_are_those_of_the_run(plan):
     assert headline(summary) == "1,234 rows answered, 2 quarantined, 123.6 rows/s; committed in out"
 
 
+def test_empty_answers_are_told_where_there_are_some(plan):
+    assert "rows with an empty answer" not in dict(figure_rows(summary_of(plan)))
+    assert dict(figure_rows(summary_of(plan, empty=3)))["rows with an empty answer"] == "3"
+
+
 def test_a_run_that_took_no_time_has_no_rates_and_divides_by_nothing(plan):
     summary = summary_of(plan)
     assert headline(summary) == "1,234 rows answered, 2 quarantined; committed in out"
