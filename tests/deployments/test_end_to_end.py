@@ -1,0 +1,132 @@
+"""The whole of it: real servers, pools, workers and schedules, and what is left when machines and workers die."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline_core import PipelineSpec, infer
+from pipeline_core.sink import OutputFolder
+
+from .conftest import Installation, kill_with_children, write_reviews
+
+pytestmark = pytest.mark.real
+
+SPEC = {"task": "text-classification", "model": "demo:sentiment"}
+
+
+def assert_is_what_the_pipeline_says(output: Path, texts: list[str], every: int = 1) -> None:
+    table = OutputFolder(str(output)).table()
+    assert table.column("id").to_pylist() == [f"r{row:06d}" for row in range(len(texts))]
+    wanted = list(infer(PipelineSpec(**SPEC), texts[::every]))
+    assert table.column("predicted_label").to_pylist()[::every] == [answer.output["label"] for answer in wanted]
+    scores = table.column("predicted_score").to_pylist()[::every]
+    assert scores == pytest.approx([answer.output["score"] for answer in wanted], abs=1e-4)
+
+
+def texts_of(path: Path) -> list[str]:
+    return [line.partition(",")[2] for line in path.read_text().splitlines()[1:]]
+
+
+def parameters_of(installation: Installation, reviews: Path, name: str, **more: object) -> dict:
+    dataset = {"path": str(reviews), "column": "text", "id_column": "key"}
+    return {"dataset": dataset, "output": {"path": str(installation.data / name)}, "spec": SPEC, **more}
+
+
+def artifacts_of(installation: Installation, run: str) -> dict[str, dict]:
+    found = installation.api("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    return {artifact["type"]: artifact for artifact in found}
+
+
+def check_a_scheduled_and_an_ad_hoc_run(installation: Installation) -> None:
+    reviews = write_reviews(installation.data / "in" / "reviews.csv", 300)
+    workers = installation.start_workers("--count", 2)
+    ad_hoc = installation.run(
+        "batch-inference/ad-hoc", parameters_of(installation, reviews, "ad-hoc", rows_per_shard=100)
+    )
+    soon = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    nightly = installation.deployment_id("imdb-classification/nightly")
+    due = {
+        "active": True,
+        "schedule": {"interval": 86400, "anchor_date": soon, "timezone": "UTC"},
+        "parameters": parameters_of(installation, reviews, "scheduled", label_column=None),
+    }
+    installation.api("POST", f"/deployments/{nightly}/schedules", [due])
+
+    def scheduled_run() -> str:
+        runs = installation.api(
+            "POST", "/flow_runs/filter", {"deployments": {"id": {"any_": [nightly]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        )
+        due = [run for run in runs if run["auto_scheduled"] and run["parameters"]["dataset"]["path"] == str(reviews)]
+        return due[0]["id"] if due else ""
+
+    installation.wait_for(scheduled_run, "a run of the schedule")
+    assert "SCHEDULED" in {name.upper() for name, _ in installation.states(scheduled_run())}
+    for run, name in ((ad_hoc, "ad-hoc"), (scheduled_run(), "scheduled")):
+        state, message = installation.wait_for_state(run, "Completed", "Failed", "Crashed", "TooManyBadRows")
+        assert (state, message) == (
+            "Completed",
+            f"300 of 300 rows committed, 0 quarantined; in {installation.data / name}",
+        )
+        assert_is_what_the_pipeline_says(installation.data / name, texts_of(reviews))
+        artifacts = artifacts_of(installation, run)
+        assert artifacts.keys() == {"progress", "markdown", "table"}
+        assert artifacts["progress"]["data"] == 100.0
+        assert "300 rows answered, 0 quarantined" in artifacts["markdown"]["data"]
+        figures = {row["figure"]: row["value"] for row in json.loads(artifacts["table"]["data"])}
+        assert figures["rows answered"] == "300"
+    logs = installation.api("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [ad_hoc]}}})
+    assert any("300 rows in 3 shards" in log["message"] for log in logs)
+    workers.terminate()
+    assert workers.wait(90) == 0
+
+
+def test_a_scheduled_and_an_ad_hoc_run_end_with_the_rows_states_artifacts_and_logs_they_should(installation):
+    check_a_scheduled_and_an_ad_hoc_run(installation)
+
+
+def test_the_same_on_postgresql(installation_on_postgresql):
+    check_a_scheduled_and_an_ad_hoc_run(installation_on_postgresql)
+
+
+def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_every_row_once(installation):
+    installation.command("pipeline-flows", "alerts", "setup", "--silence-s", 60)
+    reviews = write_reviews(installation.data / "in" / "many.csv", 30_000)
+    output = installation.data / "killed"
+    workers = installation.start_workers()
+    run = installation.run("batch-inference/ad-hoc", parameters_of(installation, reviews, "killed", rows_per_shard=500))
+
+    def wait_for_shards(number: int) -> None:
+        def are_there() -> bool:
+            state, message = installation.states(run)[-1]
+            assert state not in ("Completed", "Failed"), message
+            return state == "Running" and len(list(output.glob("_manifests/*.json"))) >= number
+
+        installation.wait_for(are_there, f"{number} shards", within_s=180)
+
+    wait_for_shards(3)
+    (worker,) = children_of(workers.pid)
+    worker.kill()  # the supervisor starts another
+    installation.wait_for_state(run, "AwaitingRetry", "Pending", "Submitting", within_s=60)
+    committed = {path.name: path.read_bytes() for path in output.glob("_manifests/*.json")}
+    wait_for_shards(len(committed) + 3)
+    kill_with_children(workers.pid)  # nobody is left to say so
+    assert installation.states(run)[-1][0] == "Running"
+    installation.start_workers()
+    state, message = installation.wait_for_state(run, "Completed", "Failed", within_s=400)
+    assert state == "Completed", message
+    assert message == f"30,000 of 30,000 rows committed, 0 quarantined; in {output}"
+    assert_is_what_the_pipeline_says(output, texts_of(reviews), every=100)
+    for name, manifest in committed.items():
+        assert (output / "_manifests" / name).read_bytes() == manifest
+    crashes = [message for name, message in installation.states(run) if name == "Crashed"]
+    assert len(crashes) == 2
+    assert crashes[1].startswith("no sign of life for 60 s")
+    assert [name for name, _ in installation.states(run)].count("AwaitingRetry") == 2
+
+
+def children_of(pid: int) -> list:
+    import psutil
+
+    return psutil.Process(pid).children()
