@@ -1,0 +1,180 @@
+"""Recognize chunks with a Whisper model: batched, with a guard against loops, with times of words."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pipeline_core.errors import DeviceFailedError, InputTooLargeError
+from pipeline_core.meeting.chunking import Chunk, halve
+from pipeline_core.meeting.fallback import Verdict, believable, with_fallback
+from pipeline_core.meeting.phrases import TimedWord, segments_of
+from pipeline_core.meeting.recognition import Recognized
+from pipeline_core.meeting.transcript import Segment
+from pipeline_core.meeting.voice_activity import SAMPLE_RATE
+from pipeline_core.meeting.whisper_decoding import Decoded, decode
+from pipeline_core.meeting.whisper_network import WhisperNetwork
+from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary
+from pipeline_core.meeting.word_times import align, rising
+from pipeline_core.memory import Failure, forward_splitting
+
+_MIN_HALVED_S = 4.0
+_LANGUAGE_CHUNKS = 4
+_CACHE_BYTES = {"cpu": 2**30}
+_ACCELERATOR_CACHE_BYTES = 2**32
+_MOST_ROWS = {"cpu": 8}
+_ACCELERATOR_MOST_ROWS = 32
+_FRAME_S = 0.02
+
+
+class WhisperRecognizer:
+    """Any Whisper model of transformers.
+
+    Args:
+        pipeline: A loaded speech recognition pipeline around it.
+        model: Its name, for messages.
+        language: ISO 639-1 code; None to hear it from the first chunks.
+        translate: Whether to write English whatever is spoken.
+        word_times: Whether segments have words.
+        batch_size: Chunks a batch; None for as many as suit the device. It changes no answer.
+
+    Raises:
+        SpecError: The model does not know the language, or does not translate.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        model: str,
+        language: str | None = None,
+        translate: bool = False,
+        word_times: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        self._tokenizer = pipeline.tokenizer
+        self._features = pipeline.feature_extractor
+        self._network = _network_of(pipeline.model)
+        self._vocabulary = WhisperVocabulary.of(pipeline.model, pipeline.tokenizer)
+        self._vocabulary.check(model, language, translate)
+        self._language = language if self._vocabulary.languages else "en"
+        self._translate = translate
+        self._word_times = word_times
+        self._batch_size = batch_size or self._fitting_rows()
+
+    def recognize(self, chunks: Sequence[Chunk]) -> list[Recognized]:
+        """One answer for each chunk, in order.
+
+        Where no language was named, the one that the first chunks are in together is taken for all.
+
+        Raises:
+            InputTooLargeError: One chunk alone does not fit into the device's memory.
+            DeviceFailedError: The accelerator is lost to this process.
+        """
+        if not chunks:
+            return []
+        with torch.inference_mode():
+            language = self._language or self._hear_language(chunks[:_LANGUAGE_CHUNKS])
+            segments: list[list[Segment]] = []
+            for start in range(0, len(chunks), self._batch_size):
+                segments += self._fitting(chunks[start : start + self._batch_size], language, may_halve=True)
+        return [Recognized(found, language) for found in segments]
+
+    def _fitting_rows(self) -> int:
+        kind = self._network.device.type
+        room = _CACHE_BYTES.get(kind, _ACCELERATOR_CACHE_BYTES) // self._network.cache_bytes
+        return max(1, min(room, _MOST_ROWS.get(kind, _ACCELERATOR_MOST_ROWS)))
+
+    def _fitting(self, chunks: Sequence[Chunk], language: str, may_halve: bool) -> list[list[Segment]]:
+        """The chunks' segments, in smaller batches where they do not fit into memory at once."""
+
+        def forward(part: Sequence[Chunk]) -> list[list[Segment]]:
+            return self._write(part, language, may_halve)
+
+        results = forward_splitting(forward, chunks, lambda part, message: None)
+        failed = [result for result in results if isinstance(result, Failure)]
+        for failure in failed:
+            message = f"a chunk of {self._features.chunk_length} s can't be transcribed: {failure.message}"
+            raise InputTooLargeError(message) if failure.out_of_memory else DeviceFailedError(message)
+        return [result for result in results if not isinstance(result, Failure)]
+
+    def _encode(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        audio = [chunk.audio for chunk in chunks]
+        made = self._features(audio, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return self._network.encode(made.input_features)
+
+    def _hear_language(self, chunks: Sequence[Chunk]) -> str:
+        """The likeliest language of all chunks together."""
+        languages = self._vocabulary.languages
+        states = self._encode(chunks)
+        start = torch.full((len(chunks), 1), self._vocabulary.start, device=self._network.device)
+        hidden = self._network.decoding(states, 1).read(start).hidden[:, 0]
+        tokens = torch.tensor(list(languages.values()), device=self._network.device)
+        chances = self._network.logits(hidden)[:, tokens].log_softmax(-1)
+        seconds = torch.tensor([chunk.duration_s for chunk in chunks], device=chances.device)
+        return list(languages)[int((chances * seconds[:, None]).sum(0).argmax())]
+
+    def _write(self, chunks: Sequence[Chunk], language: str, may_halve: bool) -> list[list[Segment]]:
+        states = self._encode(chunks)
+        frames = [max(1, min(int(chunk.duration_s / _FRAME_S), states.shape[1])) for chunk in chunks]
+        prompt = self._vocabulary.prompt(language, self._translate)
+
+        def redo(rows: Sequence[int], temperature: float) -> list[Decoded]:
+            seeds = [_seed(chunks[row]) for row in rows]
+            chosen = [frames[row] for row in rows]
+            return decode(self._network, states[list(rows)], chosen, prompt, self._vocabulary, temperature, seeds)
+
+        first = decode(self._network, states, frames, prompt, self._vocabulary)
+        settled = with_fallback(first, self._text, redo)
+        return [
+            self._segments(chunk, decoded, verdict, language, may_halve)
+            for chunk, (decoded, verdict) in zip(chunks, settled, strict=True)
+        ]
+
+    def _segments(
+        self, chunk: Chunk, decoded: Decoded, verdict: Verdict, language: str, may_halve: bool
+    ) -> list[Segment]:
+        if verdict is Verdict.SILENT:
+            return []
+        if verdict is Verdict.BAD and may_halve and chunk.duration_s > _MIN_HALVED_S:
+            return [segment for half in self._fitting(halve(chunk), language, may_halve=False) for segment in half]
+        uncertain = verdict is Verdict.BAD
+        words = self._words(chunk, decoded, language, believable(decoded) if uncertain else len(decoded.tokens))
+        return segments_of(words, with_words=self._word_times, uncertain=uncertain)
+
+    def _text(self, decoded: Decoded) -> str:
+        return str(self._tokenizer.decode(decoded.tokens, skip_special_tokens=True))
+
+    def _words(self, chunk: Chunk, decoded: Decoded, language: str, count: int) -> list[TimedWord]:
+        """The words of the first ``count`` tokens."""
+        from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine_tokens_into_words
+
+        tokens = [token for token in decoded.tokens[:count] if token < self._vocabulary.end]
+        if not tokens:
+            return []
+        texts, _, indices = _combine_tokens_into_words(self._tokenizer, list(tokens), LANGUAGES.get(language))
+        aligned = align(decoded.attention[:, : len(tokens) + 1], _FRAME_S, self._network.config.median_filter_width)
+        starts = [aligned.times[places[0]] for places in indices]
+        borders = rising([*starts, aligned.times[len(tokens)]], 0.0, chunk.duration_s)
+        words = []
+        for text, places, start_s, end_s in zip(texts, indices, borders, borders[1:], strict=False):
+            first, last = int(start_s / _FRAME_S), max(int(start_s / _FRAME_S) + 1, int(end_s / _FRAME_S))
+            looked = aligned.weights[places[0] : places[-1] + 1, first:last].sum(axis=0)
+            surely_s = (first + int(looked.argmax())) * _FRAME_S if len(looked) else start_s
+            span = chunk.in_recording(float(start_s), float(end_s), float(surely_s))
+            chances = [decoded.log_probabilities[place] for place in places]
+            words.append(TimedWord(text, span.start_s, span.end_s, chances))
+        return words
+
+
+def _network_of(model: Any) -> WhisperNetwork:
+    """The model's network, made once while the model is kept warm."""
+    if not hasattr(model, "_lean_network"):
+        model._lean_network = WhisperNetwork(model)
+    network: WhisperNetwork = model._lean_network
+    return network
+
+
+def _seed(chunk: Chunk) -> int:
+    """A number that goes by what is heard alone."""
+    return int.from_bytes(hashlib.sha256(chunk.audio.tobytes()).digest()[:7], "big")

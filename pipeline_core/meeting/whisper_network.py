@@ -1,0 +1,230 @@
+"""Whisper's network for batches of chunks: encode once, then decode step by step in preallocated caches.
+
+The arithmetic is that of transformers' Whisper, layer by layer, on the weights of its model. What
+differs is what a step costs: weights are laid out for the CPU once, keys and values are written into
+memory that was set aside before, and rows that have ended take no more part.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from pipeline_core.meeting.prepacked import fast_linear, fast_projection
+
+_ENCODER_ROWS = 1500
+_DECODER_ROWS = 8
+
+
+class Step(NamedTuple):
+    """What one pass of the decoder gives.
+
+    Attributes:
+        hidden: ``(rows, tokens, width)``, what logits are made of.
+        attention: ``(rows, heads, frames)``, where in the audio the alignment heads looked for the last
+            token; empty where nobody asked.
+    """
+
+    hidden: torch.Tensor
+    attention: torch.Tensor
+
+
+class WhisperNetwork:
+    """A transformers Whisper model, run with as little work as its answers need.
+
+    Args:
+        model: A ``WhisperForConditionalGeneration`` in evaluation mode.
+
+    Attributes:
+        config: The model's configuration.
+        device: Where it runs.
+        dtype: What it computes in.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.config = model.config
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        encoder, decoder = model.model.encoder, model.model.decoder
+        self._conv1, self._conv2 = encoder.conv1, encoder.conv2
+        self._frame_positions = encoder.embed_positions.weight
+        self._encoder_norm = encoder.layer_norm
+        self._encoder_layers = [_EncoderLayer(layer) for layer in encoder.layers]
+        self._embed = decoder.embed_tokens
+        self._token_positions = decoder.embed_positions.weight
+        self._decoder_norm = decoder.layer_norm
+        self._vocabulary = fast_projection(model.proj_out.weight, _DECODER_ROWS)
+        self.alignment_heads = _alignment_heads(model)
+        self._decoder_layers = [
+            _DecoderLayer(layer, [head for at, head in self.alignment_heads if at == number])
+            for number, layer in enumerate(decoder.layers)
+        ]
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes that the keys and values of one chunk take while it is decoded."""
+        positions = self.config.max_source_positions + self.config.max_target_positions
+        return int(2 * positions * self.config.d_model * self.config.decoder_layers * self.dtype.itemsize)
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """``(rows, mel bins, 2 * frames)`` features to ``(rows, frames, width)`` states."""
+        states = nn.functional.gelu(self._conv1(features.to(self.device, self.dtype)))
+        states = nn.functional.gelu(self._conv2(states)).permute(0, 2, 1) + self._frame_positions
+        for layer in self._encoder_layers:
+            states = layer(states)
+        return self._encoder_norm(states)  # type: ignore[no-any-return]
+
+    def decoding(self, states: torch.Tensor, length: int) -> "Decoding":
+        """Set out to decode ``(rows, frames, width)`` states into ``length`` tokens at most, the prompt's included."""
+        return Decoding(self, [layer.caches(states, length) for layer in self._decoder_layers], len(states))
+
+    def step(self, tokens: torch.Tensor, position: int, caches: "list[_Caches]", rows: int) -> Step:
+        """Read ``(rows, n)`` tokens that stand at ``position`` of the text; n > 1 only at its start."""
+        hidden = self._embed(tokens) + self._token_positions[position : position + tokens.shape[1]]
+        attention = []
+        for layer, cache in zip(self._decoder_layers, caches, strict=True):
+            hidden, looked = layer(hidden, position, cache, rows)
+            if looked is not None:
+                attention.append(looked)
+        looked_at = torch.cat(attention, dim=1) if attention else hidden.new_zeros(rows, 0, 0)
+        return Step(self._decoder_norm(hidden), looked_at)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``(rows, width)`` hidden states to ``(rows, vocabulary)`` float32 logits."""
+        return self._vocabulary(hidden).float()
+
+
+class Decoding:
+    """Rows in the course of being decoded; those that are alive are always the first ones.
+
+    Attributes:
+        rows: How many are alive.
+        position: How many tokens each has read.
+    """
+
+    def __init__(self, network: WhisperNetwork, caches: "list[_Caches]", rows: int) -> None:
+        self._network = network
+        self._caches = caches
+        self.rows = rows
+        self.position = 0
+
+    def read(self, tokens: torch.Tensor) -> Step:
+        """Read ``(rows, n)`` more tokens; n > 1 only at the start."""
+        step = self._network.step(tokens, self.position, self._caches, self.rows)
+        self.position += tokens.shape[1]
+        return step
+
+    def drop(self, row: int) -> None:
+        """End a row; the last one that is alive takes its place."""
+        self.rows -= 1
+        if row != self.rows:
+            for cache in self._caches:
+                for tensor in cache:
+                    tensor[row] = tensor[self.rows]
+
+
+class _Caches(NamedTuple):
+    """One layer's keys and values, ``(rows, heads, tokens or frames, width of a head)`` each."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    audio_keys: torch.Tensor
+    audio_values: torch.Tensor
+
+
+class _Attention:
+    """The projections of one attention."""
+
+    def __init__(self, attention: Any, rows: int, audio_rows: int) -> None:
+        self.heads: int = attention.num_heads
+        self.scaling: float = attention.scaling
+        self.query = fast_linear(attention.q_proj, rows)
+        self.key = fast_linear(attention.k_proj, audio_rows)
+        self.value = fast_linear(attention.v_proj, audio_rows)
+        self.out = fast_linear(attention.out_proj, rows)
+
+    def queries(self, states: torch.Tensor) -> torch.Tensor:
+        return self.split(self.query(states) * self.scaling)
+
+    def split(self, states: torch.Tensor) -> torch.Tensor:
+        """``(rows, n, width)`` to ``(rows, heads, n, width of a head)``."""
+        return states.view(*states.shape[:-1], self.heads, -1).transpose(1, 2)
+
+    def merged(self, states: torch.Tensor) -> torch.Tensor:
+        """What ``split`` undone and projected gives."""
+        return self.out(states.transpose(1, 2).flatten(2))
+
+
+class _FeedForward:
+    def __init__(self, layer: Any, rows: int) -> None:
+        self._norm = layer.final_layer_norm
+        self._activation = layer.activation_fn
+        self._in = fast_linear(layer.fc1, rows)
+        self._out = fast_linear(layer.fc2, rows)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        return states + self._out(self._activation(self._in(self._norm(states))))
+
+
+class _EncoderLayer:
+    def __init__(self, layer: Any) -> None:
+        self._norm = layer.self_attn_layer_norm
+        self._attention = _Attention(layer.self_attn, _ENCODER_ROWS, _ENCODER_ROWS)
+        self._feed_forward = _FeedForward(layer, _ENCODER_ROWS)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        attention, normed = self._attention, self._norm(states)
+        keys, values = attention.split(attention.key(normed)), attention.split(attention.value(normed))
+        seen = nn.functional.scaled_dot_product_attention(attention.queries(normed), keys, values, scale=1.0)
+        states = self._feed_forward(states + attention.merged(seen))
+        if states.dtype == torch.float16:  # as transformers does: what overflows would spread as NaN
+            most = torch.finfo(torch.float16).max - 1000
+            states = states.clamp(-most, most)
+        return states
+
+
+class _DecoderLayer:
+    def __init__(self, layer: Any, alignment_heads: list[int]) -> None:
+        self._norm, self._audio_norm = layer.self_attn_layer_norm, layer.encoder_attn_layer_norm
+        self._attention = _Attention(layer.self_attn, _DECODER_ROWS, _DECODER_ROWS)
+        self._audio = _Attention(layer.encoder_attn, _DECODER_ROWS, _ENCODER_ROWS)
+        self._feed_forward = _FeedForward(layer, _DECODER_ROWS)
+        self._alignment_heads = alignment_heads
+
+    def caches(self, states: torch.Tensor, length: int) -> _Caches:
+        audio = self._audio
+        keys, values = audio.split(audio.key(states)), audio.split(audio.value(states))
+        shape = (len(states), self._attention.heads, length, keys.shape[-1])
+        return _Caches(states.new_empty(shape), states.new_empty(shape), keys.contiguous(), values.contiguous())
+
+    def __call__(
+        self, hidden: torch.Tensor, position: int, cache: _Caches, rows: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        attention, normed, stop = self._attention, self._norm(hidden), position + hidden.shape[1]
+        cache.keys[:rows, :, position:stop] = attention.split(attention.key(normed))
+        cache.values[:rows, :, position:stop] = attention.split(attention.value(normed))
+        keys, values = cache.keys[:rows, :, :stop], cache.values[:rows, :, :stop]
+        seen = nn.functional.scaled_dot_product_attention(
+            attention.queries(normed), keys, values, scale=1.0, is_causal=position == 0
+        )
+        hidden = hidden + attention.merged(seen)
+        queries = self._audio.queries(self._audio_norm(hidden))
+        seen, looked = self._look(queries, cache.audio_keys[:rows], cache.audio_values[:rows])
+        return self._feed_forward(hidden + self._audio.merged(seen)), looked
+
+    def _look(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if not self._alignment_heads:
+            return nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0), None
+        weights = torch.softmax(queries @ keys.transpose(2, 3), dim=-1)
+        return weights @ values, weights[:, self._alignment_heads, -1].float()
+
+
+def _alignment_heads(model: Any) -> list[tuple[int, int]]:
+    """(layer, head) of the heads that follow the audio: the model's own list, else all of the upper half's."""
+    named = getattr(model.generation_config, "alignment_heads", None)
+    if named:
+        return sorted((int(layer), int(head)) for layer, head in named)
+    layers, heads = model.config.decoder_layers, model.config.decoder_attention_heads
+    return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]

@@ -1,0 +1,94 @@
+"""When each token was said: dynamic time warping over where Whisper's decoder looked in the audio.
+
+The method is Whisper's own: attention of the alignment heads, normalized over the tokens, smoothed
+over time, then the cheapest way through it from the first token to the last.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Times = NDArray[np.float64]
+"""Seconds."""
+
+
+class Alignment(NamedTuple):
+    """How n tokens lie in the audio.
+
+    Attributes:
+        times: ``(n + 1,)`` seconds that do not fall: when each token starts, and the last one ends.
+        weights: ``(n + 1, frames)``, how much each token, and the end, has to do with each frame.
+    """
+
+    times: Times
+    weights: NDArray[np.float32]
+
+
+def align(attention: torch.Tensor, frame_s: float, median_filter_width: int) -> Alignment:
+    """Find when each of n tokens was said.
+
+    Args:
+        attention: ``(heads, n + 1, frames)``, where the decoder looked when it wrote each token and the end.
+        frame_s: Seconds a frame.
+        median_filter_width: Frames to smooth over.
+    """
+    spread, mean = torch.std_mean(attention, dim=-2, keepdim=True, unbiased=False)
+    smooth = _median((attention - mean) / spread.clamp_min(1e-6), median_filter_width)
+    weights: NDArray[np.float32] = smooth.mean(dim=0).cpu().numpy()
+    times: Times = _first_frames(-weights).astype(np.float64) * frame_s
+    return Alignment(times, weights)
+
+
+def rising(times: Sequence[float] | Times, start_s: float, end_s: float) -> Times:
+    """Borders of words made to rise: those at one moment share the time up to the next that differs.
+
+    Args:
+        times: n + 1 seconds that do not fall: n starts, and the last end.
+        start_s: Nothing lies before it.
+        end_s: Nothing lies after it; above ``start_s``.
+    """
+    clipped = np.clip(np.asarray(times, dtype=np.float64), start_s, end_s)
+    moments, first = np.unique(clipped, return_index=True)
+    if len(moments) == 1:
+        return np.linspace(start_s, end_s, len(clipped))
+    first[-1] = len(clipped) - 1  # those at the very end share the time before it
+    return np.interp(np.arange(len(clipped)), first, moments)
+
+
+def _median(weights: torch.Tensor, width: int) -> torch.Tensor:
+    """The median over ``width`` frames, mirrored at both ends."""
+    reach = width // 2
+    if weights.shape[-1] <= reach:
+        return weights
+    padded = torch.nn.functional.pad(weights, (reach, reach), mode="reflect")
+    return padded.unfold(-1, width, 1).median(dim=-1).values
+
+
+def _first_frames(costs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The first frame of each row on the cheapest way through ``(rows, frames)`` costs, corner to corner.
+
+    All cells of one anti-diagonal depend only on the two before it, so each is computed at once.
+    """
+    rows, frames = costs.shape
+    total = np.full((rows + 1, frames + 1), np.inf, dtype=np.float32)
+    total[0, 0] = 0
+    moves = np.empty((rows + 1, frames + 1), dtype=np.int8)
+    moves[0, :], moves[:, 0] = 2, 1
+    flat, ways, given = total.reshape(-1), moves.reshape(-1), costs.reshape(-1)
+    for diagonal in range(2, rows + frames + 1):
+        row = np.arange(max(1, diagonal - frames), min(rows, diagonal - 1) + 1)
+        at = row * (frames + 1) + diagonal - row
+        both, up, left = flat[at - frames - 2], flat[at - frames - 1], flat[at - 1]
+        move = np.where((both < up) & (both < left), 0, np.where((up < both) & (up < left), 1, 2))
+        flat[at] = given[(row - 1) * frames + diagonal - row - 1] + np.choose(move, (both, up, left))
+        ways[at] = move
+    first = np.zeros(rows, dtype=np.int64)
+    token, frame = rows, frames
+    while token > 0:
+        first[token - 1] = max(frame - 1, 0)
+        way = moves[token, frame]
+        token, frame = token - (way != 2), frame - (way != 1)
+    return first

@@ -1,0 +1,70 @@
+"""Word times: the cheapest way through the attention, and borders that rise."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_core.meeting.phrases import TimedWord, segments_of
+from pipeline_core.meeting.word_times import align, rising
+
+
+@given(st.integers(2, 9), st.integers(4, 40), st.integers(0, 2**16))
+@settings(deadline=None, max_examples=40)
+def test_token_times_are_those_that_transformers_finds(rows: int, frames: int, seed: int) -> None:
+    from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
+
+    attention = torch.rand(3, rows, frames, generator=torch.Generator().manual_seed(seed))
+    found = align(attention, 0.02, 7).times
+    normed = (attention - attention.mean(-2, keepdim=True)) / attention.std(-2, keepdim=True, unbiased=False)
+    matrix = _median_filter(normed[None], 7)[0].mean(0)
+    text, time = _dynamic_time_warping(-matrix.double().numpy())
+    starts = time[np.pad(np.diff(text), (1, 0), constant_values=1).astype(bool)] * 0.02
+    assert found == pytest.approx(starts)
+
+
+def test_a_single_token_has_times() -> None:
+    aligned = align(torch.rand(2, 2, 50, generator=torch.Generator().manual_seed(1)), 0.02, 7)
+    assert aligned.times[0] == 0.0
+    assert 0.0 <= aligned.times[1] <= 1.0
+    assert np.isfinite(aligned.weights).all()
+
+
+@given(st.lists(st.floats(0, 40), min_size=2, max_size=30), st.floats(1, 30))
+def test_borders_rise_strictly_between_their_limits(times: list[float], end_s: float) -> None:
+    borders = rising(sorted(times), 0.0, end_s)
+    assert len(borders) == len(times)
+    assert borders.min() >= 0.0
+    assert borders.max() <= end_s
+    assert (np.diff(borders) > 0).all() or end_s - borders.min() < 1e-6
+
+
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=30, unique=True))
+def test_borders_that_rise_already_stay(times: list[int]) -> None:
+    given_ = [time / 50 for time in sorted(times)]
+    assert rising(given_, 0.0, 30.0) == pytest.approx(given_)
+
+
+def words(*texts: str, step_s: float = 0.5, start_s: float = 0.0) -> list[TimedWord]:
+    return [TimedWord(text, start_s + n * step_s, start_s + (n + 1) * step_s, [-0.1]) for n, text in enumerate(texts)]
+
+
+def test_segments_end_with_sentences_and_at_pauses() -> None:
+    said = words(" Go", " on.", " We", " wait") + words(" no", " more", start_s=3.1)
+    assert [segment.text for segment in segments_of(said, with_words=True)] == ["Go on.", "We wait", "no more"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([" a", " b.", "c", " d?"]), st.floats(0.01, 9), st.floats(0, 3)), max_size=40)
+)
+def test_segments_hold_each_word_once_in_order(parts: list[tuple[str, float, float]]) -> None:
+    said, at = [], 0.0
+    for text, length, pause in parts:
+        said.append(TimedWord(text, at, at + length, [-0.5]))
+        at += length + pause
+    segments = segments_of(said, with_words=True)
+    assert [word.text for segment in segments for word in segment.words] == [word.text.strip() for word in said]
+    for segment in segments:
+        assert segment.confidence == pytest.approx(np.exp(-0.5))
+        assert segment.end_s - segment.start_s <= 15 or len(segment.words) == 1
