@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline_core.catalog import Task
+from pipeline_core.catalog import Task, find_task
 
 _MEDIA = {"image": ("photos", "1.jpg"), "images": ("photos", "1.jpg"), "audio": ("recordings", "1.wav")} | {
     "video": ("clips", "1.mp4")
@@ -136,9 +136,10 @@ def example_of(task: Task) -> Example:
     dataset = f"{folder}/" if folder else rows_file
     needs_row = not folder or row.keys() != {"file_name"}
     name = sample.task or task.name
+    model = find_task(name).default_model or "MODEL"
     words = [
         f"pipeline-flows run {name}",
-        f"--model {shlex.quote(task.default_model or 'MODEL')}",
+        f"--model {shlex.quote(model)}",
         f"--dataset {dataset}",
         *columns,
         *filter(None, [sample.options]),

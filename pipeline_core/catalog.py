@@ -1,6 +1,5 @@
 """Every task: its aliases, its inputs, the parameters it takes, what it needs, how its records may share a batch."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -46,9 +45,6 @@ _PADDED = frozenset(
 )
 # Where transformers' own forward or postprocess handles one record at a time, or draws random numbers.
 _ALONE = frozenset({"decision", "keypoint-matching", "mask-generation", "table-question-answering", "text-to-audio"})
-# Aliases of tasks that transformers had before its fifth version, beside those in its registry.
-_ALIASES: Mapping[str, str] = {"vqa": "visual-question-answering"}
-_TRANSLATION = re.compile(r"translation_([^_]+)_to_([^_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +83,7 @@ def task_names() -> list[str]:
     """Names of all tasks, aliases included, sorted."""
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    tasks = PIPELINE_REGISTRY.supported_tasks
-    return sorted({*tasks, *(alias for alias, name in _aliases().items() if name in tasks)})
+    return sorted({*PIPELINE_REGISTRY.supported_tasks, *PIPELINE_REGISTRY.task_aliases})
 
 
 def canonical_name(name: str) -> str:
@@ -99,7 +94,8 @@ def canonical_name(name: str) -> str:
     Raises:
         UnknownTaskError: No task has this name.
     """
-    return name if _TRANSLATION.fullmatch(name) and find_task(name) else find_task(name).name
+    canonical, _, languages = _entry(name)
+    return canonical if languages is None else name
 
 
 def find_task(name: str) -> Task:
@@ -108,16 +104,10 @@ def find_task(name: str) -> Task:
     Raises:
         UnknownTaskError: No task has this name.
     """
-    from transformers.pipelines import PIPELINE_REGISTRY
-
-    translation = _TRANSLATION.fullmatch(name)
-    canonical = "translation" if translation else _aliases().get(name, name)
-    if canonical not in PIPELINE_REGISTRY.supported_tasks:
-        raise UnknownTaskError(name, task_names())
-    entry = PIPELINE_REGISTRY.supported_tasks[canonical]
+    canonical, entry, languages = _entry(name)
     default = entry.get("default") or {}
-    if translation:
-        default = default.get(translation.groups(), {})
+    if languages is not None:
+        default = default.get(languages, {})
     model = _default_model(default.get("model"))
     return _described(canonical, _pipeline_class(entry["impl"]), entry.get("type", "text"), model)
 
@@ -135,17 +125,30 @@ def check_parameters(task: str, parameters: Mapping[str, Any]) -> None:
             raise UnknownParameterError(task, name, accepted)
 
 
+def _entry(name: str) -> tuple[str, dict[str, Any], tuple[str, str] | None]:
+    """The task's own name, what the registry has of it, and the languages in a name such as translation_en_to_fr."""
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    try:
+        found: tuple[str, dict[str, Any], tuple[str, str] | None] = PIPELINE_REGISTRY.check_task(name)
+    except KeyError:
+        raise UnknownTaskError(name, task_names()) from None
+    return found
+
+
 @cache
 def _described(name: str, pipeline_class: Any, modality: str, default_model: str | None) -> Task:
+    from transformers.pipelines import PIPELINE_REGISTRY
     from transformers.pipelines.base import ChunkPipeline
 
+    aliases = [alias for alias, task in PIPELINE_REGISTRY.task_aliases.items() if task == name]
     inputs = TASK_INPUTS.get(name, ())
     # Labels may be a parameter wherever they are an input, also where transformers takes them from the record alone.
     labels = {one.name: None for one in inputs if one.kind == "labels"}
     parameters = MappingProxyType({**labels, **accepted_parameters(pipeline_class)})
     return Task(
         name=name,
-        aliases=tuple(sorted(alias for alias, task in _aliases().items() if task == name)),
+        aliases=tuple(sorted(aliases)),
         modality=modality,
         inputs=inputs,
         parameters=parameters,
@@ -156,12 +159,6 @@ def _described(name: str, pipeline_class: Any, modality: str, default_model: str
         generates=bool(pipeline_class._pipeline_calls_generate),
         requires=required_packages(inputs),
     )
-
-
-def _aliases() -> dict[str, str]:
-    from transformers.pipelines import PIPELINE_REGISTRY
-
-    return {**_ALIASES, **PIPELINE_REGISTRY.task_aliases}
 
 
 def _pipeline_class(impl: str | type) -> type:

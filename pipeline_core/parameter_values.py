@@ -72,6 +72,7 @@ _STRIDE = _Rule(
 
 _RULES: Mapping[str, _Rule] = {
     "aggregation_strategy": _AGGREGATION,
+    "align_to_words": _TRUTH,
     "candidate_labels": _LABELS,
     "chunk_length_s": _FROM_0,
     "crop_overlap_ratio": _FRACTION,
@@ -81,6 +82,7 @@ _RULES: Mapping[str, _Rule] = {
     "frame_sampling_rate": _count(1),
     "handle_impossible_answer": _TRUTH,
     "hypothesis_template": _TEMPLATE,
+    "legacy_generation": _TRUTH,
     "mask_threshold": _number("a number", lambda value: True),
     "max_answer_len": _count(1),
     "max_length": _count(1),
@@ -98,12 +100,14 @@ _RULES: Mapping[str, _Rule] = {
     "repetition_penalty": _ABOVE_0,
     "return_full_text": _TRUTH,
     "return_timestamps": _one_of((True, False, "word", "char")),
+    "src_lang": _Rule("the code of a language", lambda value: isinstance(value, str) and bool(value)),
     "stop_sequence": _TEXTS,
     "stop_strings": _TEXTS,
     "stride_length_s": _STRIDE,
     "subtask": _one_of(("semantic", "instance", "panoptic")),
     "targets": _TEXTS,
     "temperature": _FROM_0,
+    "tgt_lang": _Rule("the code of a language", lambda value: isinstance(value, str) and bool(value)),
     "threshold": _FRACTION,
     "timeout": _ABOVE_0,
     "top_p": _FRACTION,
@@ -120,8 +124,8 @@ def _rule(task: Task, name: str) -> _Rule | None:
     if name == "truncation":
         return _one_of((*_TRUNCATIONS, *(("drop_rows_to_fit",) if task.name == "table-question-answering" else ())))
     if name == "top_k":
-        least = 0 if task.generates and task.name != "document-question-answering" else 1
-        return _count(least, ", or null for all")
+        turns_it_off = task.generates and task.parameters[name] is None  # as a parameter of generation, 0 does
+        return _count(0 if turns_it_off else 1, ", or null for all")
     return _RULES.get(name)
 
 
