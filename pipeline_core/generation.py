@@ -23,6 +23,9 @@ _ALONE = frozenset(
         "return_dict_in_generate",
     }
 )
+# These read the tokens before the next one, padding included, or count it in.
+_OF_THE_PROMPT = {"min_length": 0, "no_repeat_ngram_size": 0, "repetition_penalty": 1.0}
+_OF_THE_ENCODER = {"encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0}
 _UNKNOWN_LENGTH_TOKENS = 256
 
 
@@ -58,6 +61,16 @@ class Generation:
     def decodes_only(self) -> bool:
         """Whether the model writes on from its prompt, so that padding belongs before it."""
         return not self.pipeline.model.config.is_encoder_decoder
+
+    @property
+    def bears_padding(self) -> bool:
+        """Whether prompts may be padded, as far as the settings go: none of them takes padding for text."""
+        read = dict(_OF_THE_ENCODER)
+        if self.decodes_only:
+            if self._settings.get("max_new_tokens") is None:
+                return False
+            read |= _OF_THE_PROMPT
+        return all(self._settings.get(name) in (None, neutral) for name, neutral in read.items())
 
     @property
     def pad_token(self) -> int:
@@ -103,7 +116,9 @@ class Generation:
     def _end(self, row: torch.Tensor, prompt_tokens: int) -> int:
         written = row[prompt_tokens:].ne(self._pad or 0).nonzero()
         end = prompt_tokens + (int(written[-1]) + 1 if len(written) else 0)
-        if end == len(row) or self._pad not in self._eos or not self._keeps_end or self._stopped(row[:end]):
+        if end == len(row) or self._pad not in self._eos or not self._keeps_end:
+            return end
+        if (end > prompt_tokens and int(row[end - 1]) in self._eos) or self._stopped(row[:end]):
             return end
         return end + 1  # the token that ended it looks like padding
 

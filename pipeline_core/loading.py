@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from pipeline_core.call_defaults import class_with_defaults, complete, spread_generation
 from pipeline_core.catalog import find_task
 from pipeline_core.devices import resolve_device
 from pipeline_core.errors import ModelNotFoundError, SpecError
@@ -224,10 +225,13 @@ def _with_parameters(base: Any, spec: PipelineSpec) -> Any:
         if getattr(base, name, None) is not None
     }
     device = None if getattr(base.model, "hf_device_map", None) is not None else base.device
+    made = class_with_defaults(type(base), spec.parameters)
+    given = spread_generation(type(base), spec.parameters)
     try:
-        pipeline = type(base)(model=base.model, task=spec.task, device=device, **components, **spec.parameters)
+        pipeline = made(model=base.model, task=spec.task, device=device, **components, **given)
     except (ValueError, KeyError, TypeError) as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in spec.parameters.items())
-        raise SpecError(f"the pipeline of task {spec.task!r} does not take the parameters {given}: {error}") from error
+        shown = ", ".join(f"{name}={value!r}" for name, value in spec.parameters.items())
+        raise SpecError(f"the pipeline of task {spec.task!r} does not take the parameters {shown}: {error}") from error
+    complete(pipeline, spec.parameters)
     pipeline.commit = base.commit
     return pipeline

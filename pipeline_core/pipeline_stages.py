@@ -107,7 +107,8 @@ class PipelineStages:
         """What may share a batch before anything was tried."""
         if self._is_random or (self._generation is not None and self._generation.alone):
             return "alone"
-        return "shape" if self._task.batching == "pad" and filling is None else self._task.batching
+        bears_padding = filling is not None and (self._generation is None or self._generation.bears_padding)
+        return "shape" if self._task.batching == "pad" and not bears_padding else self._task.batching
 
     def _filling(self) -> Filling | None:
         pipeline, generation = self._pipeline, self._generation

@@ -729,3 +729,26 @@ def test_a_model_of_full_size_answers_nearly_the_same_however_it_is_loaded(chang
     with torch.inference_mode():
         whole = wanted(**tokenizer(SENTENCES, padding=True, return_tensors="pt")).logits
     torch.testing.assert_close(logits(spec_of(model, **changes)), whole, atol=tolerance, rtol=0)
+
+
+def test_what_a_pipeline_was_made_with_holds_in_every_call(build_model):
+    from media_files import picture
+
+    labels = {"candidate_labels": ["warm", "cold"]}
+    clip = load_pipeline(
+        PipelineSpec(task="zero-shot-image-classification", model=build_model("clip"), device="cpu", parameters=labels)
+    )
+    assert {found["label"] for found in clip(picture())} == {"warm", "cold"}
+    assert [found["label"] for found in clip(picture(), ["odd"])] == ["odd"]
+    assert [found["label"] for found in clip(picture(), candidate_labels=["odd"])] == ["odd"]
+
+    speaker = PipelineSpec(
+        task="text-to-audio",
+        model=build_model("vits"),
+        device="cpu",
+        parameters={"forward_params": {"speaker_id": None}},
+    )
+    pipeline = load_pipeline(speaker)
+    assert pipeline._sanitize_parameters()[1]["forward_params"] == {"speaker_id": None}
+    assert pipeline._sanitize_parameters(forward_params={"speaker_id": 1})[1]["forward_params"] == {"speaker_id": 1}
+    assert pipeline("A film.")["audio"].size
