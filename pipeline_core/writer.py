@@ -19,6 +19,7 @@ from pipeline_core.lease import check_lease
 from pipeline_core.manifest import ShardManifest
 from pipeline_core.media_files import ShardMedia
 from pipeline_core.records import Prediction, Record, RowError
+from pipeline_core.requirements import check_installed
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.storage import Storage
 from pipeline_core.table_file import TableFile
@@ -73,6 +74,7 @@ class ShardWriter:
         self._is_open = False
 
     def __enter__(self) -> Self:
+        check_installed(f"writing the files of task {self._plan.spec.task!r}", self._columns.requires)
         self._check_ours()
         self._answers.open()
         self._is_open = True

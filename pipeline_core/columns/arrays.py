@@ -55,7 +55,7 @@ def sound_columns() -> Columns:
         row = read_fields(_only(output), raw)
         return {**row, "audio": Sound(row["audio"], row["sampling_rate"])}
 
-    return Columns({"audio": TEXT.type, "sampling_rate": WHOLE.type}, read)
+    return Columns({"audio": TEXT.type, "sampling_rate": WHOLE.type}, read, requires=("soundfile",))
 
 
 def image_columns() -> Columns:

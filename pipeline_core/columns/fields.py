@@ -39,12 +39,14 @@ class Columns(NamedTuple):
         read: Makes a value for each column of a pipeline's output for one record.
         text: The column that holds the text which the pipeline was asked for, if it was asked for text.
         has_arrays: Whether there are arrays whose type one may choose.
+        requires: Packages that write the files.
     """
 
     fields: dict[str, pa.DataType]
     read: Callable[[Any], dict[str, Any]]
     text: str | None = None
     has_arrays: bool = False
+    requires: tuple[str, ...] = ()
 
 
 def optional(field: Field) -> Field:

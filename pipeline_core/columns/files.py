@@ -6,8 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline_core.errors import MissingPackageError
-
 # What PNG has; an image of floats is an array, and the rest becomes RGB.
 _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 
@@ -63,22 +61,15 @@ class Picture(MediaFile):
 
 @dataclass(frozen=True, slots=True)
 class Sound(MediaFile):
-    """``samples``, (samples,) or (channels, samples) float32, at ``rate_hz``; every bit is kept.
-
-    Raises:
-        MissingPackageError: soundfile is not installed.
-    """
+    """``samples``, (samples,) or (channels, samples) float32, at ``rate_hz``; every bit is kept."""
 
     samples: np.ndarray
     rate_hz: int
     suffix: ClassVar[str] = "wav"
 
     def content(self) -> bytes:
-        try:
-            import soundfile
-        except ImportError:
-            install = "pip install 'pipeline-flows[audio]'"
-            raise MissingPackageError("writing speech", "soundfile", install) from None
+        import soundfile
+
         buffer = io.BytesIO()
         soundfile.write(buffer, self.samples.T, self.rate_hz, format="WAV", subtype="FLOAT")
         return buffer.getvalue()

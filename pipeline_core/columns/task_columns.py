@@ -38,11 +38,13 @@ class TaskColumns:
         schema: Names and types, the same for every shard.
         arrays: In which type arrays are written; None if the task gives none.
         text: The column of the text that was asked for; None for tasks that write no text.
+        requires: Packages that writing the files takes.
     """
 
     schema: pa.Schema
     arrays: ArrayType | None
     text: str | None
+    requires: tuple[str, ...]
     _typed: Columns
     _otherwise: Literal["never", "untyped", "always"]
 
@@ -84,14 +86,13 @@ def task_columns(
     name = find_task(task).name
     typed = _typed_columns(name, parameters, arrays) if _is_known(name) else None
     if typed is None:
-        return TaskColumns(pa.schema([*_JSON.fields.items(), *_COUNTS.items()]), None, None, _JSON, "never")
+        return TaskColumns(pa.schema([*_JSON.fields.items(), *_COUNTS.items()]), None, None, (), _JSON, "never")
     otherwise: Literal["never", "untyped", "always"] = "untyped" if remote_code else "never"
     if gives_more_than_text(name, parameters):
         otherwise = "always"
     fields = typed.fields | ({} if otherwise == "never" else _JSON.fields) | _COUNTS
-    return TaskColumns(
-        pa.schema(list(fields.items())), arrays if typed.has_arrays else None, typed.text, typed, otherwise
-    )
+    schema, dtype = pa.schema(list(fields.items())), arrays if typed.has_arrays else None
+    return TaskColumns(schema, dtype, typed.text, typed.requires, typed, otherwise)
 
 
 def output_schema(kept_schema: pa.Schema, columns: TaskColumns) -> pa.Schema:

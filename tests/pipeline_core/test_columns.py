@@ -32,18 +32,6 @@ DROPPED = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def all_tasks_registered():
-    """The columns of a task that transformers 5 dropped do not depend on what else is there of it."""
-    missing = [name for name in DROPPED if name not in PIPELINE_REGISTRY.supported_tasks]
-    stand_in = type("StandIn", (transformers.Pipeline,), {"__module__": "pipeline_core.pipelines"})
-    for name in missing:
-        PIPELINE_REGISTRY.supported_tasks[name] = {"impl": stand_in, "default": {}, "type": "text"}
-    yield
-    for name in missing:
-        del PIPELINE_REGISTRY.supported_tasks[name]
-
-
 def written(columns, output):
     """The row as a table, its files written."""
     shard = Shard(index=0, count=1, start=0, stop=1, fingerprint="")

@@ -13,10 +13,11 @@ from small_runs import MASKS, answer, assert_every_row_once, damage, files, open
 
 import pipeline_core.writer
 from pipeline_core.columns.files import ArrayFile, Picture, Sound
-from pipeline_core.errors import OutputError, OutputMismatchError
+from pipeline_core.errors import MissingPackageError, OutputError, OutputMismatchError
 from pipeline_core.figures import Figures
 from pipeline_core.manifest import OutputRef
 from pipeline_core.records import Prediction, Record
+from pipeline_core.requirements import PACKAGES, Package
 from pipeline_core.shards import plan_shards
 from pipeline_core.sink import OutputFolder
 from pipeline_core.spec import PipelineSpec
@@ -225,6 +226,17 @@ def test_another_type_of_arrays_is_refused_by_name(out, dataset):
     OutputFolder(out).adopt(plan_shards(dataset, spec, 3))
     with pytest.raises(OutputMismatchError, match="arrays was 'float32', now 'float16'"):
         OutputFolder(out).adopt(plan_shards(dataset, spec, 3, arrays="float16"))
+
+
+def test_a_package_that_files_need_is_missed_before_anything_is_inferred(out, dataset, monkeypatch):
+    monkeypatch.setitem(PACKAGES, "soundfile", Package("no_such_module", "'pipeline-flows[audio]'"))
+    plan = plan_shards(dataset, PipelineSpec(task="text-to-audio", model=MASKS.model), 10)
+    OutputFolder(out).adopt(plan)
+    with (
+        pytest.raises(MissingPackageError, match=r"pipeline-flows\[audio\]"),
+        OutputFolder(out).shard_writer(plan.shards[0], plan),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])

@@ -3,6 +3,8 @@
 import io
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from reference import alone, same, text_of
@@ -122,3 +124,25 @@ def test_features_of_a_shard_are_those_that_the_pipeline_gives_as_lists(build_mo
         assert row.features.dtype == arrays
         found = row.features.reshape(row.features_shape)
         np.testing.assert_allclose(found, wanted, atol=1e-4 if arrays == "float32" else 0.01)
+
+
+def test_a_table_of_photos_becomes_a_table_and_a_folder_of_masks(build_model, tmp_path):
+    images = [{"bytes": png_of(photo), "path": None} for photo in PHOTOS]
+    pq.write_table(pa.table({"image": images}), tmp_path / "photos.parquet")
+    spec = PipelineSpec(task="image-segmentation", model=build_model("segformer"))
+    dataset = open_dataset(DatasetRef(path=str(tmp_path / "photos.parquet")), spec.task)
+    plan = plan_shards(dataset, spec, 2)
+    folder = OutputFolder(tmp_path / "out")
+    folder.adopt(plan)
+    for shard in plan.shards:
+        run_shard(shard, plan, spec, folder)
+    folder.commit_run(plan)
+    masks = [(tmp_path / "out" / row["predictions"][0]["mask"]).read_bytes() for row in folder.table().to_pylist()]
+    sizes = [Image.open(io.BytesIO(mask)).size for mask in masks]
+    assert sizes == [photo.size for photo in PHOTOS]
+
+
+def png_of(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
