@@ -17,10 +17,13 @@ def readable_input(record: Record, known: Sequence[Input], width: int) -> str:
     """A record's inputs, each by its name where the task takes several, in ``width`` characters at most."""
     inputs, root = record.inputs, record.media_root
     kinds = {one.name: one.kind for one in known}
-    if isinstance(inputs, Mapping) and inputs and inputs.keys() <= kinds.keys():
+    if isinstance(inputs, Mapping) and len(inputs) > 1 and inputs.keys() <= kinds.keys():
         share = width // len(inputs) - 2
         parts = ((name, _input(value, kinds[name], root)) for name, value in inputs.items())
         return _cut("; ".join(f"{name}: {_cut(text, max(8, share - len(name)))}" for name, text in parts), width)
+    if isinstance(inputs, Mapping) and len(inputs) == 1 and inputs.keys() <= kinds.keys():
+        ((name, value),) = inputs.items()
+        return _cut(_input(value, kinds[name], root), width)
     return _cut(_input(inputs, known[0].kind if known else "text", root), width)
 
 

@@ -125,13 +125,10 @@ def example_of(task: Task) -> Example:
         row[one.columns[0]] = f"{number + 1}.{file.partition('.')[2]}"
     if len(media) == 1:  # the name that folders of media have for it
         row = {"file_name": file}
-    for one in task.inputs:
-        if one.name in sample.row:
-            row[one.columns[0]] = sample.row[one.name]
-    if len([one for one in task.inputs if one.required]) > 1:
-        columns = [
-            f"--{one.name.replace('_', '-')}-column {one.columns[0]}" for one in task.inputs if one.name in sample.row
-        ]
+    named = [one for one in task.inputs if one.name in sample.row]
+    row |= {one.columns[0]: sample.row[one.name] for one in named}
+    if len(named) + len(media) > 1:
+        columns = [f"--{one.name.replace('_', '-')}-column {one.columns[0]}" for one in named]
     rows_file = f"{folder}/metadata.jsonl" if folder else "rows.jsonl"
     dataset = f"{folder}/" if folder else rows_file
     needs_row = not folder or row.keys() != {"file_name"}

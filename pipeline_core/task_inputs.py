@@ -95,7 +95,7 @@ TASK_INPUTS: Mapping[str, tuple[Input, ...]] = {
     "video-classification": (_VIDEO,),
     "visual-question-answering": (_IMAGE, _QUESTION),
     "zero-shot-audio-classification": (_AUDIO, _LABELS),
-    "zero-shot-classification": (Input("sequences", "text", ("sequence", "text", "sentence", "content")), _LABELS),
+    "zero-shot-classification": (Input("sequences", "text", ("text", "sequence", "sentence", "content")), _LABELS),
     "zero-shot-image-classification": (_IMAGE, _LABELS),
     "zero-shot-object-detection": (_IMAGE, _LABELS),
 }

@@ -123,6 +123,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "vit": vit,
     "features": lambda folder: distilbert(folder, "Model"),
     "fill-mask": lambda folder: distilbert(folder, "ForMaskedLM"),
+    "answers": lambda folder: distilbert(folder, "ForQuestionAnswering"),
     "tokens": lambda folder: distilbert(folder, "ForTokenClassification", ("O", "B-X", "I-X")),
     "entailment": lambda folder: distilbert(folder, labels=("CONTRADICTION", "ENTAILMENT")),
 }

@@ -67,7 +67,7 @@ def test_every_kind_of_prediction_has_a_line(output, line):
     [
         ("fill-mask", "a  [MASK]\n", "a [MASK]"),
         ("image-classification", {"bytes": png(), "path": "cats/1.png"}, "1.png (image 6x4)"),
-        ("image-classification", {"image": {"bytes": png(), "path": "cats/1.png"}}, "image: 1.png (image 6x4)"),
+        ("image-classification", {"image": {"bytes": png(), "path": "cats/1.png"}}, "1.png (image 6x4)"),
         ("image-classification", "cats/1.png", "1.png"),
         ("image-classification", IMAGE, "image 6x4"),
         ("image-classification", b"broken", "6 bytes"),

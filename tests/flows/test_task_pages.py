@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 MODELS = {
     "feature-extraction": "features",
     "fill-mask": "fill-mask",
+    "question-answering": "answers",
     "text-classification": "bert",
     "text-generation": "gpt2",
     "token-classification": "tokens",
