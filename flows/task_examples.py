@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 
 from pipeline_core.catalog import Task, find_task
 
-_MEDIA = {"image": ("photos", "1.jpg"), "images": ("photos", "1.jpg"), "audio": ("recordings", "1.wav")} | {
-    "video": ("clips", "1.mp4")
+_MEDIA: Mapping[str, tuple[str, str]] = {
+    "audio": ("recordings", ".wav"),
+    "image": ("photos", ".png"),
+    "images": ("photos", ".png"),
+    "video": ("clips", ".mp4"),
 }
+"""The folder and the ending of files of each kind."""
 _OF_TEXTS = "--candidate-label warm --candidate-label cold"
 _OF_IMAGES = "--candidate-label cat --candidate-label dog"
 _OF_SOUNDS = "--candidate-label rain --candidate-label music"
@@ -118,33 +122,27 @@ def example_of(task: Task) -> Example:
     """A command that runs the task, and a row of the dataset that it reads."""
     sample = _SAMPLES.get(task.name, Sample("", {}))
     media = [one for one in task.inputs if one.required and one.kind in _MEDIA]
-    folder, file = _MEDIA[media[0].kind] if media else ("", "")
-    row: dict[str, Any] = {}
-    columns: list[str] = []
-    for number, one in enumerate(media):
-        row[one.columns[0]] = f"{number + 1}.{file.partition('.')[2]}"
-    if len(media) == 1:  # the name that folders of media have for it
-        row = {"file_name": file}
     named = [one for one in task.inputs if one.name in sample.row]
-    row |= {one.columns[0]: sample.row[one.name] for one in named}
+    row = {one.columns[0]: sample.row[one.name] for one in named}
+    columns: list[str] = []
     if len(named) + len(media) > 1:
-        columns = [f"--{one.name.replace('_', '-')}-column {one.columns[0]}" for one in named]
-    rows_file = f"{folder}/metadata.jsonl" if folder else "rows.jsonl"
-    dataset = f"{folder}/" if folder else rows_file
-    needs_row = not folder or row.keys() != {"file_name"}
+        columns = [f"--{one.name.replace('_', '-')}-column {one.columns[0]}" for one in [*named, *media[1:]]]
+    folder, ending = _MEDIA[media[0].kind] if media else ("", "")
+    if len(media) > 1:
+        row |= {one.columns[0]: f"{number}{ending}" for number, one in enumerate(media, 1)}
+        rows_file = dataset = f"{folder}/rows.jsonl"
+    elif media:
+        row = {"file_name": f"1{ending}", **row} if row else {}
+        rows_file, dataset = f"{folder}/metadata.jsonl" if row else "", f"{folder}/"
+    else:
+        rows_file = dataset = "rows.jsonl"
     name = sample.task or task.name
-    model = find_task(name).default_model or "MODEL"
     words = [
         f"pipeline-flows run {name}",
-        f"--model {shlex.quote(model)}",
+        f"--model {shlex.quote(find_task(name).default_model or 'MODEL')}",
         f"--dataset {dataset}",
         *columns,
         *filter(None, [sample.options]),
         f"--output out/{name}",
     ]
-    return Example(
-        " ".join(words),
-        dataset,
-        json.dumps(row, ensure_ascii=False) if needs_row else "",
-        rows_file if needs_row else "",
-    )
+    return Example(" ".join(words), dataset, json.dumps(row, ensure_ascii=False) if row else "", rows_file)

@@ -145,13 +145,17 @@ def _described(name: str, pipeline_class: Any, modality: str, default_model: str
     inputs = TASK_INPUTS.get(name, ())
     # Labels may be a parameter wherever they are an input, also where transformers takes them from the record alone.
     labels = {one.name: None for one in inputs if one.kind == "labels"}
-    parameters = MappingProxyType({**labels, **accepted_parameters(pipeline_class)})
+    parameters = {**labels, **accepted_parameters(pipeline_class)}
+    if (
+        "do_sample" in parameters and name != "text-to-audio"
+    ):  # a run is greedy unless asked, so that it can be repeated
+        parameters["do_sample"] = False
     return Task(
         name=name,
         aliases=tuple(sorted(aliases)),
         modality=modality,
         inputs=inputs,
-        parameters=parameters,
+        parameters=MappingProxyType(parameters),
         default_model=default_model,
         batching="pad" if name in _PADDED else "alone" if name in _ALONE else "shape",
         truncates="truncation" in parameters and name in ("text-classification", "feature-extraction"),
