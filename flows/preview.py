@@ -17,6 +17,7 @@ from pipeline_core.spec import BatchPolicy, PipelineSpec
 from tasks.progress import duration
 
 _WIDTH = 70
+_ERROR_WIDTH = 200
 
 
 def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, rows: int) -> None:
@@ -54,4 +55,6 @@ def show_preview(spec: PipelineSpec, dataset: DatasetRef, batch: BatchPolicy, ro
 
 
 def _answer(prediction: Prediction) -> str:
-    return f"! {prediction.error}" if prediction.error is not None else readable_output(prediction.output, _WIDTH)
+    if prediction.error is not None:
+        return f"! {readable_output(str(prediction.error), _ERROR_WIDTH)}"
+    return readable_output(prediction.output, _WIDTH)

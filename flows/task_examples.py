@@ -19,6 +19,7 @@ _OF_IMAGES = "--candidate-label cat --candidate-label dog"
 _OF_SOUNDS = "--candidate-label rain --candidate-label music"
 _CITIES = [{"city": "Oslo", "people": "709000"}, {"city": "Bergen", "people": "291000"}]
 _WHERE = {"question": "Where does Ann live?", "context": "Ann has lived in Oslo since she was ten."}
+_LOOK = [{"role": "user", "content": [{"type": "image", "path": "1.png"}, {"type": "text", "text": "What is this?"}]}]
 
 
 class Sample(NamedTuple):
@@ -72,9 +73,7 @@ _SAMPLES: Mapping[str, Sample] = {
     "image-classification": Sample("Label images.", {}),
     "image-feature-extraction": Sample("Turn images into vectors.", {}, "--pool"),
     "image-segmentation": Sample("Cut images into labelled areas.", {}),
-    "image-text-to-text": Sample(
-        "Answer a text about images with text.", {"text": "What is this?"}, "--max-new-tokens 20"
-    ),
+    "image-text-to-text": Sample("Answer a text about images with text.", {"messages": _LOOK}, "--max-new-tokens 20"),
     "image-to-image": Sample("Restore, enlarge or change images.", {}),
     "image-to-text": Sample("Describe images in words.", {}, "--max-new-tokens 20"),
     "keypoint-matching": Sample("Find the same points in two images.", {}),
@@ -125,10 +124,13 @@ def example_of(task: Task) -> Example:
     named = [one for one in task.inputs if one.name in sample.row]
     row = {one.columns[0]: sample.row[one.name] for one in named}
     columns: list[str] = []
+    replaced = {name for one in named for name in one.replaces}
     if len(named) + len(media) > 1:
         columns = [f"--{one.name.replace('_', '-')}-column {one.columns[0]}" for one in [*named, *media[1:]]]
     folder, ending = _MEDIA[media[0].kind] if media else ("", "")
-    if len(media) > 1:
+    if media and media[0].name in replaced:
+        rows_file = dataset = f"{folder}/rows.jsonl"
+    elif len(media) > 1:
         row |= {one.columns[0]: f"{number}{ending}" for number, one in enumerate(media, 1)}
         rows_file = dataset = f"{folder}/rows.jsonl"
     elif media:

@@ -60,10 +60,10 @@ def choose_column(
             raise ColumnNotFoundError(dataset, None, columns)
     if missing:
         raise InputNotFoundError(dataset, missing[0], known, columns)
+    replaced = set() if isinstance(named, dict) else _replaced(known, chosen)
+    chosen = {one.name: chosen[one.name] for one in known if one.name in chosen and one.name not in replaced}
     if isinstance(named, dict):
         return chosen
-    replaced = _replaced(known, chosen)
-    chosen = {name: column for name, column in chosen.items() if name not in replaced}
     return chosen[known[0].name] if chosen.keys() == {known[0].name} else chosen
 
 
