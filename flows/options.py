@@ -48,7 +48,10 @@ class RowOptions:
     dataset_revision: Annotated[str | None, _option(_ROWS, "A revision of a Hub dataset.")] = None
     streaming: Annotated[bool, _option(_ROWS, "Read a Hub dataset over the network as it is needed.")] = False
     format: Annotated[
-        Literal["parquet", "csv", "jsonl", "arrow", "text"] | None, _option(_ROWS, "The files' format.")
+        Literal["parquet", "csv", "jsonl", "arrow", "text", "media"] | None, _option(_ROWS, "The files' format.")
+    ] = None
+    media_root: Annotated[
+        str | None, _option(_ROWS, "The folder of the files that rows name; the dataset's own unless given.")
     ] = None
 
     def of(self, dataset: str) -> DatasetRef:
@@ -67,6 +70,7 @@ class RowOptions:
             column=_columns(self.column),
             id_column=self.id_column,
             keep_columns=[name for name in self.keep_column if name] if self.keep_column else None,
+            media_root=self.media_root,
             limit=self.limit,
             where=self.where,  # type: ignore[arg-type]  # the model parses text
         )

@@ -66,6 +66,8 @@ class AccessPolicy(BaseModel):
             AccessRefusedError: It doesn't; the message says which setting would allow it.
         """
         self._check_name("dataset", dataset.path)
+        if dataset.media_root is not None:
+            self._check_path("media_root", dataset.media_root)
         self._check_path("output", output.path)
         for name, value in (("model", spec.model), ("tokenizer", spec.tokenizer)):
             if value is not None:

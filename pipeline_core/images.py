@@ -38,8 +38,8 @@ _FORMATS = (
     "PSD",
     "XBM",
 )
-# What an image takes while it is decoded and turned, transformers' own copies of it included.
-_BYTES_A_PIXEL = 9
+# What an image was seen to take while it is decoded and prepared, most of it in transformers' own copies.
+_BYTES_A_PIXEL = 18
 _ORIENTATION = 0x0112
 
 

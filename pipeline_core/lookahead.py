@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline_core.answers import Entry, submit
 from pipeline_core.batch_inputs import tensors
+from pipeline_core.images import is_image
 from pipeline_core.records import Chunk, Record, RowError
 from pipeline_core.spec import BatchPolicy
 from pipeline_core.stages import Stages, row_error
@@ -36,6 +37,7 @@ class LookAhead:
         self._max_batch_tokens = max_batch_tokens
         self._slices: deque[Future[list[Entry]]] = deque()
         self._rows_ahead = 0
+        self._bytes_ahead = 0
         self._left: deque[Entry] = deque()
         self._slice_rows = max(1, min(stages.slice_rows, self._limit.rows))
         self._last = _Size(0, 0, 0)
@@ -49,6 +51,7 @@ class LookAhead:
             records = self._read_slice()
             if records:
                 self._rows_ahead += len(records)
+                self._bytes_ahead += sum(input_bytes(record.inputs) for _, record in records)
                 self._slices.append(submit(self._executor, _prepare, self._stages, records))
 
     def window(self) -> "Filled | None":
@@ -66,8 +69,10 @@ class LookAhead:
                     break
                 self._left.extend(self._slices.popleft().result())
                 self.read_on()
+            entry = self._left.popleft()
             self._rows_ahead -= 1
-            window.add(self._left.popleft())
+            self._bytes_ahead -= entry.input_bytes
+            window.add(entry)
         if not window.entries:
             if self._failure is not None:
                 raise self._failure
@@ -88,9 +93,10 @@ class LookAhead:
         return records
 
     def _has_room(self) -> bool:
-        """Whether what is read ahead is within the look-ahead, a row taking what the last window's did."""
+        """Whether what is read ahead is within the look-ahead, a row taking what the last window's did or more."""
         share = self._rows_ahead / max(1, self._last.rows)
-        return _Size(self._rows_ahead, self._last.tokens * share, self._last.bytes * share).within(self._limit)
+        held = max(self._last.bytes * share, self._bytes_ahead)
+        return _Size(self._rows_ahead, self._last.tokens * share, held).within(self._limit)
 
     @property
     def _limit(self) -> "_Size":
@@ -142,8 +148,8 @@ def chunk_bytes(chunk: Chunk) -> int:
 
 
 def input_bytes(inputs: Any) -> int:
-    """About the bytes of a raw input: its text's, its array's, or its parts' together."""
-    if isinstance(inputs, str | bytes):
+    """About the bytes of a raw input: its text's, its file's, its array's, or its parts' together."""
+    if isinstance(inputs, str | bytes | bytearray):
         return len(inputs)
     if isinstance(inputs, dict):
         return sum(map(input_bytes, inputs.values()))
@@ -151,8 +157,7 @@ def input_bytes(inputs: Any) -> int:
         return sum(map(input_bytes, inputs))
     if hasattr(inputs, "nbytes"):
         return int(inputs.nbytes)
-    width, height = getattr(inputs, "size", None) or (0, 0)  # an image of Pillow's
-    return int(width * height * 4)
+    return int(inputs.width * inputs.height * 4) if is_image(inputs) else 0
 
 
 def _prepare(stages: Stages, records: list[tuple[int, Record]]) -> list[Entry]:

@@ -20,11 +20,13 @@ def root(tmp_path):
     return tmp_path / "root"
 
 
-def check(root, dataset="demo:reviews", output=None, allow="", **settings):
+def check(root, dataset="demo:reviews", output=None, allow="", media_root=None, **settings):
     policy = AccessPolicy.from_environment(
         {"PIPELINE_FLOWS_DATA_ROOTS": f"{root}, s3://bucket/inference", "PIPELINE_FLOWS_ALLOW": allow}
     )
-    policy.check(DatasetRef(path=dataset), OutputRef(path=output or str(root / "out")), spec(**settings))
+    policy.check(
+        DatasetRef(path=dataset, media_root=media_root), OutputRef(path=output or str(root / "out")), spec(**settings)
+    )
 
 
 @pytest.mark.parametrize("dataset", ["demo:reviews", "stanfordnlp/imdb", "imdb", "s3://bucket/inference/a.csv"])
@@ -33,6 +35,13 @@ def test_what_is_bundled_on_the_hub_or_below_a_root_may_be_named(root, dataset):
     check(root, dataset=f"{root}/in/*.parquet", output="s3://bucket/inference/out")
     check(root, model="distilbert/distilbert-base-uncased", tokenizer="someone/tokenizer@main")
     check(root, model=str(root / "in"))
+
+
+def test_rows_may_name_media_below_a_root_alone(root):
+    check(root, media_root=str(root / "in"))
+    for folder in ("/", str(root.parent / "outside"), str(root / "leads-out"), "https://example.com/photos"):
+        with pytest.raises(AccessRefusedError, match="media_root"):
+            check(root, media_root=folder)
 
 
 @pytest.mark.parametrize(
