@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from media_files import encoded, picture, tone, write_sound
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +29,11 @@ def a_users_folder(tmp_path, monkeypatch, build_model):
     shutil.copytree(build_model("features"), tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2")
     shutil.copytree(build_model("tokens"), tmp_path / "dslim" / "bert-base-NER")
     shutil.copytree(demo / "model", tmp_path / "distilbert" / "distilbert-base-uncased-finetuned-sst-2-english")
+    shutil.copytree(build_model("vit"), tmp_path / "google" / "vit-base-patch16-224")
+    for number, name in enumerate(["cats/0.png", "cats/1.png", "dogs/2.png"]):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(encoded(picture(seed=number)))
+    write_sound(tmp_path / "meeting.flac", tone(2.0))
     return tmp_path
 
 
