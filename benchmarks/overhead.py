@@ -8,16 +8,18 @@ without a server of its own pays once, is printed apart.
 """
 
 import argparse
+import io
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
 
 from benchmarks.interleaved import interleave, print_table, ratio
-from pipeline_core import BatchPolicy, DatasetRef, PipelineSpec
+from pipeline_core import DatasetRef, PipelineSpec
 from pipeline_core.loading import load_pipeline
 from pipeline_core.pinning import pin
 from pipeline_core.shard_run import run_shard
@@ -46,12 +48,12 @@ def without_prefect(dataset: DatasetRef, folder: Path) -> Callable[[], int]:
 
 
 def as_a_flow(dataset: DatasetRef, folder: Path) -> Callable[[], int]:
-    """The same through Prefect."""
-    from flows.batch_inference import batch_inference
+    """The same through Prefect, as the command ``pipeline-flows run`` does it."""
+    from flows.running import run_flow
 
     def run() -> int:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            return batch_inference(dataset, f"{scratch}/out", SPEC, BatchPolicy()).rows
+        with tempfile.TemporaryDirectory(dir=folder) as scratch, redirect_stdout(io.StringIO()):
+            return run_flow("batch-inference", dataset=dataset, output=f"{scratch}/out", spec=SPEC).rows
 
     return run
 

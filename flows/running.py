@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefect import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -27,7 +28,7 @@ def run_flow(name: str, **parameters: Any) -> RunSummary:
     Raises:
         SystemExit: The process was told to terminate.
     """
-    with _exit_on_sigterm(), _shown(Console(stderr=True)):
+    with _exit_on_sigterm(), _shown(Console(stderr=True)), heartbeats_where_watched():
         from flows import flows_by_name
 
         flow = flows_by_name()[name]
@@ -56,6 +57,17 @@ def _start_server() -> None:
 
     threading.Thread(target=start, daemon=True).start()
     started.result()
+
+
+@contextmanager
+def heartbeats_where_watched() -> Iterator[None]:
+    """Send none to an embedded server, which ends with the run and so can't notice that the run has died.
+
+    The thread that sends them holds up the end of a run, by up to a second.
+    """
+    embedded = PREFECT_API_URL.value() is None
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if embedded else {}):
+        yield
 
 
 @contextmanager

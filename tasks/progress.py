@@ -1,7 +1,8 @@
 """How far a run is, while it runs: a progress artifact, log lines, and whoever else listens.
 
-Shards that run in this process report to the ``RunProgress`` of their flow run. An update costs
-milliseconds; the time between two grows with what the last one took, to stay under a hundredth.
+Shards that run in this process report to the ``RunProgress`` of their flow run. Who listens here hears
+of it every two seconds; the artifact, each update of which costs a server milliseconds, follows every
+five. The time between two updates grows with what the last one took, to stay under a hundredth.
 """
 
 import logging
@@ -21,6 +22,7 @@ from pipeline_core.errors import LeaseLostError
 from pipeline_core.report import escape
 
 _LEAST_INTERVAL_S = 2.0
+_ARTIFACT_INTERVAL_S = 5.0
 _LEAST_RATED_S = 1.0
 _LOG_INTERVAL_S = 30.0
 _MOST_OF_THE_TIME = 0.01
@@ -57,6 +59,7 @@ class RunProgress:
         self._inferred = 0
         self._closed = False
         self._next_update = time.monotonic() + _LEAST_INTERVAL_S
+        self._next_artifact = time.monotonic()
         self._next_log = time.monotonic() + _LOG_INTERVAL_S
         self._artifact: UUID | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = logging.getLogger(__name__)
@@ -140,7 +143,8 @@ class RunProgress:
                 listener(self)
             except OSError:  # whoever it wrote to has left, which is no reason to stop
                 _listeners.remove(listener)
-        if self._artifact is not None:
+        if self._artifact is not None and (last or started >= self._next_artifact):
+            self._next_artifact = started + _ARTIFACT_INTERVAL_S
             share = 100.0 * self.done / self.rows if self.rows else 100.0
             try:
                 update_progress_artifact(self._artifact, progress=min(100.0, share), description=self._description())

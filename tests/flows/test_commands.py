@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.running import heartbeats_where_watched
 from pipeline_core.sink import OutputFolder
 
 
@@ -53,3 +57,10 @@ def test_an_error_is_one_line_and_nothing_else(start_command, reviews, spec, tmp
     assert command.end() == 2
     assert command.out == ""
     assert re.fullmatch("error: dataset .* has no column 'stars'; its columns are key, text, label\n", command.err)
+
+
+@pytest.mark.parametrize(("server", "frequency"), [(None, None), ("http://127.0.0.1:4200/api", 30)])
+def test_heartbeats_go_to_a_server_that_outlives_the_run(server, frequency):
+    given = {PREFECT_API_URL: server, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}
+    with temporary_settings(given), heartbeats_where_watched():
+        assert PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() == frequency

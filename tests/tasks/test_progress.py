@@ -1,5 +1,9 @@
 """How far a run is, while it runs."""
 
+import logging
+from types import SimpleNamespace
+from uuid import uuid4
+
 import pytest
 
 import tasks.progress
@@ -21,6 +25,7 @@ def arguments(tmp_path, build_model):
 def every_batch(monkeypatch):
     """Publish after every batch."""
     monkeypatch.setattr(tasks.progress, "_LEAST_INTERVAL_S", 0.0)
+    monkeypatch.setattr(tasks.progress, "_ARTIFACT_INTERVAL_S", 0.0)
     monkeypatch.setattr(tasks.progress, "_MOST_OF_THE_TIME", 1e9)
 
 
@@ -55,6 +60,26 @@ def test_a_rate_and_the_time_left_are_told_once_they_mean_something(monkeypatch)
     now += 2
     progress.inferring(1, Progress(200, 0, 512))
     assert progress.line() == "600 of 10,000 rows, 100.0 rows/s, 2 min left, 512 tokens a batch, 0 quarantined"
+
+
+def test_listeners_hear_more_often_than_the_server_and_both_hear_the_end(monkeypatch):
+    now, heard, sent = 0.0, [], []
+    monkeypatch.setattr(tasks.progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(tasks.progress, "get_run_logger", lambda: logging.getLogger("a run"))
+    monkeypatch.setattr(tasks.progress, "create_progress_artifact", lambda **_: uuid4())
+    monkeypatch.setattr(tasks.progress, "update_progress_artifact", lambda *_, progress, **__: sent.append(progress))
+    monkeypatch.setattr(tasks.progress, "flow_run", SimpleNamespace(id=uuid4()))
+    progress = RunProgress(1_000, "a run")
+    with listening(lambda published: heard.append(published.done)):
+        progress.open()
+        heard.clear()
+        for rows in range(1, 1001):  # a tenth of a second each
+            now = rows / 10
+            progress.inferring(0, Progress(rows, 0, 512))
+        progress.committed(0, rows=1000, quarantined=0)
+        progress.close()
+    assert heard == [*range(20, 1001, 20), 1000]
+    assert sent == [row / 10 for row in range(20, 1000, 60)] + [100.0]
 
 
 def test_a_shard_that_is_inferred_when_its_run_ends_is_stopped():
