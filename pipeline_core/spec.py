@@ -138,6 +138,13 @@ class PipelineSpec(BaseModel):
         find_task(task)
         return task
 
+    @field_validator("model")
+    @classmethod
+    def _known_bundled_model(cls, model: str | None) -> str | None:
+        if model is not None and model.startswith("demo:") and model != DEMO_MODEL:
+            raise ValueError(f"model must be a Hub id, a folder or {DEMO_MODEL!r}, but is {model!r} instead")
+        return model
+
     @field_validator("device")
     @classmethod
     def _device_as_torch_names_it(cls, device: str | int) -> str | int:

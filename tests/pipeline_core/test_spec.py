@@ -44,6 +44,7 @@ def spec_of(**changes) -> PipelineSpec:
         ({"parameters": {"topk": 1}}, ["'topk'", "top_k", "function_to_apply", "truncation", "max_length"]),
         ({"dtype": "int3"}, ["auto", "float32", "float16", "bfloat16", "fastest"]),
         ({"modle": "x"}, ["'modle'", "task", "model", "revision", "window_stride"]),
+        ({"model": "demo:sentimental"}, ["'demo:sentimental'", "'demo:sentiment'", "folder"]),
         ({"device": "gpu"}, ["'gpu'", "auto", "cpu", "mps", "cuda:N", "xpu"]),
         ({"device": -2}, ["-1", "-2"]),
         ({"device_map": "everywhere"}, ["'everywhere'", "auto", "balanced", "sequential"]),
