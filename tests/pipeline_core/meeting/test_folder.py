@@ -2,6 +2,7 @@
 
 import os
 
+import datasets
 import pandas
 import pytest
 from meetings import HOSTILE, a_meeting, say, transcript_of
@@ -10,6 +11,7 @@ from pipeline_core.errors import LeaseLostError
 from pipeline_core.lease import claim_lease
 from pipeline_core.meeting import folder
 from pipeline_core.meeting.folder import (
+    name_speakers,
     planned_name,
     read_manifest,
     read_manifests,
@@ -18,6 +20,7 @@ from pipeline_core.meeting.folder import (
     transcript_name,
     write_transcript,
 )
+from pipeline_core.meeting.page import audio_of
 from pipeline_core.storage import Storage
 
 
@@ -59,6 +62,8 @@ def test_all_files_of_a_recording_are_there_and_the_manifest_knows_them_to_the_b
 def test_the_segments_of_all_recordings_are_one_table(output):
     write_transcript(output, a_meeting())
     write_transcript(output, transcript_of([say("one two", 0.0)], content_id="other", recording="b.wav"))
+    write_transcript(output, transcript_of([], content_id="silent", recording="c.wav"))
+    assert datasets.load_dataset(output.path("segments"), split="train").num_rows == len(a_meeting().segments) + 1
     table = pandas.read_parquet(output.path("segments"))
     assert len(table) == len(a_meeting().segments) + 1
     assert set(table["recording"]) == {"meeting.wav", "b.wav"}
@@ -74,6 +79,20 @@ def test_writing_again_changes_no_name_and_leaves_nothing_behind(output):
     assert output.names() == names
     assert second.name == first.name == planned_name(output, "any.wav", renamed.content_id)
     assert read_transcript(output, second).recording == "after a rename.wav"
+
+
+def test_speakers_can_be_named_afterwards_and_the_page_still_finds_its_recording(output):
+    manifest = write_transcript(output, a_meeting(), "whisper", "../../a%20b.wav?x=1&y='2")
+    named = name_speakers(output, manifest, {"S1": "Ana", "S9": "nobody"})
+    assert named.speakers == ("Ana", "S2", "S3")
+    assert (named.name, named.fingerprint) == (manifest.name, "whisper")
+    assert name_speakers(output, named, {"S2": "Bo"}).speakers == ("Ana", "Bo", "S3")
+    page = output.read(f"{named.name}/transcript.html").decode()
+    assert audio_of(page) == "../../a%20b.wav?x=1&y='2"
+    for ending in ("md", "txt", "srt", "vtt", "html"):
+        assert "Bo" in output.read(f"{named.name}/transcript.{ending}").decode()
+    silent = write_transcript(output, transcript_of([], content_id="silent"))
+    assert name_speakers(output, silent, {"S1": "Ana"}) == silent
 
 
 def test_two_recordings_of_one_name_do_not_meet(output):

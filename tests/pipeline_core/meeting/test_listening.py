@@ -35,7 +35,7 @@ def test_an_embedded_copy_lasts_as_long_and_is_small(tmp_path):
     assert np.flatnonzero(np.abs(samples) > 0.1)[0] / 24_000 == pytest.approx(4.0, abs=0.1)
 
 
-def test_what_can_not_be_decoded_is_refused_by_name(tmp_path):
+def test_what_can_not_be_decoded_is_refused(tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
-    with pytest.raises(InvalidInputError, match=r"broken\.wav"):
+    with pytest.raises(InvalidInputError, match="no recording that can be read"):
         embed_recording(tmp_path / "broken.wav")
