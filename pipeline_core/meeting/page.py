@@ -10,7 +10,7 @@ from functools import cache
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined, select_autoescape
 
@@ -56,6 +56,13 @@ class _Section(NamedTuple):
     uncertain: bool
 
 
+class _Lane(NamedTuple):
+    speaker: str | None
+    start_s: float
+    duration_s: float
+    lane: int
+
+
 def to_html(transcript: Transcript, audio: str | None = None) -> str:
     """The page of a transcript.
 
@@ -82,7 +89,7 @@ def to_html(transcript: Transcript, audio: str | None = None) -> str:
             colours=colours,
             paragraphs=sections,
             marked=any(section.overlap or section.uncertain for section in sections),
-            turns=[_lane(turn.model_dump(), lanes) for turn in transcript.turns],
+            turns=_lanes(transcript, lanes),
             lanes=max([1, *(lane + 1 for lane in lanes.values())]),
             duration_s=max([transcript.duration_s, 0.001, *(segment.end_s for segment in transcript.segments)]),
             hours=transcript.duration_s >= 3600,
@@ -135,8 +142,11 @@ def _piece(segment: Segment) -> _Piece:
     return _Piece(words, tail.rstrip(), " ".join(marks), sure if segment.uncertain else "")
 
 
-def _lane(turn: dict[str, Any], lanes: dict[str, int]) -> dict[str, Any]:
-    return {**turn, "duration_s": turn["end_s"] - turn["start_s"], "lane": lanes[turn["speaker"]]}
+def _lanes(transcript: Transcript, lanes: dict[str, int]) -> list[_Lane]:
+    """What the player shows of the whole recording: the turns, or all speech where nobody was told apart."""
+    if transcript.turns:
+        return [_Lane(t.speaker, t.start_s, t.duration_s, lanes[t.speaker]) for t in transcript.turns]
+    return [_Lane(s.speaker, s.start_s, s.duration_s, lanes.get(s.speaker or "", 0)) for s in transcript.segments]
 
 
 def _policy(style: str, script: str) -> str:

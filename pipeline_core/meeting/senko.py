@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.meeting.voices import group_voices
 from pipeline_core.requirements import check_installed
@@ -39,32 +40,47 @@ def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers:
     """
     spans: list[tuple[float, float]] = []
     embeddings: list[NDArray[np.float32]] = []
+    overlaps: list[tuple[float, float]] = []
     offset_s = 0.0
     for part in parts():
-        for start_s, end_s, embedding in _listen(part.mean(axis=0, dtype=np.float32)):
+        heard = _listen(part.mean(axis=0, dtype=np.float32))
+        for start_s, end_s, embedding in heard.windows:
             spans.append((offset_s + start_s, offset_s + end_s))
             embeddings.append(embedding)
+        overlaps += ((offset_s + start_s, offset_s + end_s) for start_s, end_s in heard.overlaps)
         offset_s += part.shape[1] / _SAMPLE_RATE
     if not spans:
         return []
-    return _turns(spans, [f"voice {number}" for number in group_voices(np.stack(embeddings), speakers)])
+    turns = _turns(spans, [f"voice {number}" for number in group_voices(np.stack(embeddings), speakers)])
+    return turns + second_speakers(turns, overlaps)
 
 
-def _listen(samples: NDArray[np.float32]) -> list[tuple[float, float, NDArray[np.float32]]]:
-    """(start, end, embedding) of each window of speech in ``(samples,)``."""
+class _Heard(NamedTuple):
+    windows: list[tuple[float, float, NDArray[np.float32]]]
+    overlaps: list[tuple[float, float]]
+
+
+def _listen(samples: NDArray[np.float32]) -> _Heard:
+    """(start, end, embedding) of each window of speech in ``(samples,)``, and (start, end) of each overlap."""
     if len(samples) < _LEAST_SAMPLES:
-        return []
+        return _Heard([], [])
     threads = torch.get_num_threads()
     with _one_at_a_time:
         try:
+            diarizer = _load()
             # It sets the threads to all cores, for everybody.
-            found = _load().diarize_samples(np.clip(samples, -1.0, 1.0), accurate=True)
+            found = diarizer.diarize_samples(np.clip(samples, -1.0, 1.0), accurate=True)
+            segmentation = getattr(diarizer, "vad_backend", None)
+            # On macOS, its models run in CoreML and answer less.
+            counts = found is not None and hasattr(segmentation, "mapping")
+            overlaps = find_overlaps(segmentation, samples) if counts else []
         finally:
             torch.set_num_threads(threads)
     if found is None:
-        return []
+        return _Heard([], [])
     centroids = found["speaker_centroids"]
-    return [(span["start"], span["end"], centroids[span["speaker"]]) for span in found["raw_segments"]]
+    windows = [(span["start"], span["end"], centroids[span["speaker"]]) for span in found["raw_segments"]]
+    return _Heard(windows, overlaps)
 
 
 @cache

@@ -114,6 +114,11 @@ def test_a_segment_without_word_times_is_one_piece_that_can_be_clicked():
     assert [attrs["data-e"] for _, attrs in page.found if attrs.get("class") == "w"] == ["4.000"]
 
 
+def test_without_speakers_there_is_no_chart_and_no_empty_heading():
+    tags = [tag for tag, _ in Elements(to_html(transcript_of([say("who knows", 0.0)]))).found]
+    assert not {"table", "h2"} & set(tags)
+
+
 def test_a_silent_recording_has_a_page_that_says_so():
     assert "Nobody speaks" in to_html(transcript_of([]))
 
