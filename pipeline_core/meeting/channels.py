@@ -13,7 +13,7 @@ from pipeline_core.meeting.transcript import Turn
 
 _FRAME = 320
 _FRAME_S = 0.02
-_QUIET_SHARE = 0.2
+_QUIET_SHARE = 0.05
 _ABOVE_QUIET_DB = 12.0
 _LEAST_DB = -55.0
 _BLEED_DB = 10.0
