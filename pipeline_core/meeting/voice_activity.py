@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.errors import MissingPackageError
+from pipeline_core.requirements import check_installed
 
 SAMPLE_RATE = 16_000
 FRAME_S = 0.032
@@ -76,16 +76,11 @@ def detect_speech(audio: Audio) -> VoiceActivity:
 @cache
 def _silero() -> tuple[Any, Any]:
     """The model, and what makes spans of its probabilities."""
+    check_installed("finding speech", ["silero-vad", "onnxruntime"])
     threads = torch.get_num_threads()
     try:
         from silero_vad import get_speech_timestamps_from_probs, load_silero_vad
-
-        model = load_silero_vad(sequence=True)
-    except ImportError as error:
-        package = error.name or "silero-vad"
-        raise MissingPackageError(
-            "voice activity detection", package, "pip install 'pipeline-flows[meetings]'"
-        ) from error
     finally:
         torch.set_num_threads(threads)  # importing silero_vad sets it to one
+    model = load_silero_vad(sequence=True)
     return model, get_speech_timestamps_from_probs

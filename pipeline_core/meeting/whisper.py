@@ -10,7 +10,6 @@ from pipeline_core.errors import DeviceFailedError, InputTooLargeError
 from pipeline_core.meeting.chunking import Chunk, halve
 from pipeline_core.meeting.fallback import Verdict, believable, with_fallback
 from pipeline_core.meeting.phrases import TimedWord, segments_of
-from pipeline_core.meeting.recognition import Recognized
 from pipeline_core.meeting.transcript import Segment
 from pipeline_core.meeting.voice_activity import SAMPLE_RATE
 from pipeline_core.meeting.whisper_decoding import Decoded, decode
@@ -62,36 +61,45 @@ class WhisperRecognizer:
         self._word_times = word_times
         self._batch_size = batch_size or self._fitting_rows()
 
-    def recognize(self, chunks: Sequence[Chunk]) -> list[Recognized]:
-        """One answer for each chunk, in order.
+    def hear_language(self, chunks: Sequence[Chunk]) -> str:
+        """The language that was named, or the likeliest of the first of one or more chunks together."""
+        if self._language is not None:
+            return self._language
+        languages, heard = self._vocabulary.languages, chunks[:_LANGUAGE_CHUNKS]
+        with torch.inference_mode():
+            start = torch.full((len(heard), 1), self._vocabulary.start, device=self._network.device)
+            hidden = self._network.decoding(self._encode(heard), 1).read(start).hidden[:, 0]
+            tokens = torch.tensor(list(languages.values()), device=self._network.device)
+            chances = self._network.logits(hidden)[:, tokens].log_softmax(-1)
+        seconds = torch.tensor([chunk.duration_s for chunk in heard], device=chances.device)
+        return list(languages)[int((chances * seconds[:, None]).sum(0).argmax())]
 
-        Where no language was named, the one that the first chunks are in together is taken for all.
+    def write(self, chunks: Sequence[Chunk], languages: Sequence[str]) -> list[list[Segment]]:
+        """The segments of each chunk in its language, in order.
 
         Raises:
             InputTooLargeError: One chunk alone does not fit into the device's memory.
             DeviceFailedError: The accelerator is lost to this process.
         """
-        if not chunks:
-            return []
+        spoken = list(zip(chunks, languages, strict=True))
+        segments: list[list[Segment]] = []
         with torch.inference_mode():
-            language = self._language or self._hear_language(chunks[:_LANGUAGE_CHUNKS])
-            segments: list[list[Segment]] = []
-            for start in range(0, len(chunks), self._batch_size):
-                segments += self._fitting(chunks[start : start + self._batch_size], language, may_halve=True)
-        return [Recognized(found, language) for found in segments]
+            for start in range(0, len(spoken), self._batch_size):
+                segments += self._fitting(spoken[start : start + self._batch_size], may_halve=True)
+        return segments
 
     def _fitting_rows(self) -> int:
         kind = self._network.device.type
         room = _CACHE_BYTES.get(kind, _ACCELERATOR_CACHE_BYTES) // self._network.cache_bytes
         return max(1, min(room, _MOST_ROWS.get(kind, _ACCELERATOR_MOST_ROWS)))
 
-    def _fitting(self, chunks: Sequence[Chunk], language: str, may_halve: bool) -> list[list[Segment]]:
+    def _fitting(self, spoken: Sequence[tuple[Chunk, str]], may_halve: bool) -> list[list[Segment]]:
         """The chunks' segments, in smaller batches where they do not fit into memory at once."""
 
-        def forward(part: Sequence[Chunk]) -> list[list[Segment]]:
-            return self._write(part, language, may_halve)
+        def forward(part: Sequence[tuple[Chunk, str]]) -> list[list[Segment]]:
+            return self._write(part, may_halve)
 
-        results = forward_splitting(forward, chunks, lambda part, message: None)
+        results = forward_splitting(forward, spoken, lambda part, message: None)
         failed = [result for result in results if isinstance(result, Failure)]
         for failure in failed:
             message = f"a chunk of {self._features.chunk_length} s can't be transcribed: {failure.message}"
@@ -103,32 +111,30 @@ class WhisperRecognizer:
         made = self._features(audio, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         return self._network.encode(made.input_features)
 
-    def _hear_language(self, chunks: Sequence[Chunk]) -> str:
-        """The likeliest language of all chunks together."""
-        languages = self._vocabulary.languages
-        states = self._encode(chunks)
-        start = torch.full((len(chunks), 1), self._vocabulary.start, device=self._network.device)
-        hidden = self._network.decoding(states, 1).read(start).hidden[:, 0]
-        tokens = torch.tensor(list(languages.values()), device=self._network.device)
-        chances = self._network.logits(hidden)[:, tokens].log_softmax(-1)
-        seconds = torch.tensor([chunk.duration_s for chunk in chunks], device=chances.device)
-        return list(languages)[int((chances * seconds[:, None]).sum(0).argmax())]
-
-    def _write(self, chunks: Sequence[Chunk], language: str, may_halve: bool) -> list[list[Segment]]:
+    def _write(self, spoken: Sequence[tuple[Chunk, str]], may_halve: bool) -> list[list[Segment]]:
+        chunks = [chunk for chunk, _ in spoken]
         states = self._encode(chunks)
         frames = [max(1, min(int(chunk.duration_s / _FRAME_S), states.shape[1])) for chunk in chunks]
-        prompt = self._vocabulary.prompt(language, self._translate)
+        prompts = [self._vocabulary.prompt(language, self._translate) for _, language in spoken]
 
         def redo(rows: Sequence[int], temperature: float) -> list[Decoded]:
             seeds = [_seed(chunks[row]) for row in rows]
             chosen = [frames[row] for row in rows]
-            return decode(self._network, states[list(rows)], chosen, prompt, self._vocabulary, temperature, seeds)
+            return decode(
+                self._network,
+                states[list(rows)],
+                chosen,
+                [prompts[row] for row in rows],
+                self._vocabulary,
+                temperature,
+                seeds,
+            )
 
-        first = decode(self._network, states, frames, prompt, self._vocabulary)
+        first = decode(self._network, states, frames, prompts, self._vocabulary)
         settled = with_fallback(first, self._text, redo)
         return [
             self._segments(chunk, decoded, verdict, language, may_halve)
-            for chunk, (decoded, verdict) in zip(chunks, settled, strict=True)
+            for (chunk, language), (decoded, verdict) in zip(spoken, settled, strict=True)
         ]
 
     def _segments(
@@ -137,7 +143,11 @@ class WhisperRecognizer:
         if verdict is Verdict.SILENT:
             return []
         if verdict is Verdict.BAD and may_halve and chunk.duration_s > _MIN_HALVED_S:
-            return [segment for half in self._fitting(halve(chunk), language, may_halve=False) for segment in half]
+            return [
+                segment
+                for half in self._fitting([(half, language) for half in halve(chunk)], may_halve=False)
+                for segment in half
+            ]
         uncertain = verdict is Verdict.BAD
         words = self._words(chunk, decoded, language, believable(decoded) if uncertain else len(decoded.tokens))
         return segments_of(words, with_words=self._word_times, uncertain=uncertain)

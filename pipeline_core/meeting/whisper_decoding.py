@@ -45,7 +45,7 @@ def decode(
     network: WhisperNetwork,
     states: torch.Tensor,
     frames: Sequence[int],
-    prompt: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     vocabulary: WhisperVocabulary,
     temperature: float = 0.0,
     seeds: Sequence[int] = (),
@@ -56,7 +56,7 @@ def decode(
         network: What writes.
         states: ``(rows, frames, width)``, what the encoder made of the chunks.
         frames: How many frames of each row are audio and not padding.
-        prompt: Tokens that every text starts with.
+        prompts: Tokens that each row's text starts with, as many a row.
         vocabulary: The model's special tokens.
         temperature: 0 takes the likeliest token; above it, one is drawn.
         seeds: One a row, for what is drawn.
@@ -68,14 +68,14 @@ def decode(
     longest = network.config.max_target_positions
     writers = [_Row(frames[row], torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(rows)]
     decoding = network.decoding(states, longest)
-    step = decoding.read(torch.tensor([list(prompt)] * rows, device=network.device))
+    step = decoding.read(torch.tensor([list(prompt) for prompt in prompts], device=network.device))
     no_speech = network.logits(step.hidden[:, 0]).softmax(-1)[:, vocabulary.no_speech].tolist()
     suppressed = torch.tensor(vocabulary.suppressed, dtype=torch.long, device=network.device)
     suppressed_first = torch.tensor(vocabulary.suppressed_first, dtype=torch.long, device=network.device)
     alive = list(range(rows))
     while True:
         logits = network.logits(step.hidden[:, -1]).index_fill(1, suppressed, -torch.inf)
-        if decoding.position == len(prompt):
+        if decoding.position == len(prompts[0]):
             logits.index_fill_(1, suppressed_first, -torch.inf)
         chosen = _choose(logits, temperature, [writers[row] for row in alive])
         likely = (logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
