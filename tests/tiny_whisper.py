@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import lfilter
 from tiny_models import SENTENCES
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 CHUNK_S = 2
+_VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
 LANGUAGES = ("en", "de", "fr")
 SPECIAL = (
     "<|endoftext|>",
@@ -73,6 +75,27 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
         np.sin(2 * np.pi * random.uniform(100, 3000) * time) * np.sin(random.uniform(1, 9) * time) for _ in range(5)
     ]
     return (0.1 * np.sum(waves, axis=0) + random.normal(0, 0.01, len(time))).astype(np.float32)
+
+
+def babble(seconds: float, seed: int = 0) -> np.ndarray:
+    """What sounds like speech and says nothing, vowels of a humming voice: ``(samples,)`` float32, 16 kHz."""
+    random, rate, parts = np.random.default_rng(seed), 16_000, []
+    wanted = int(seconds * rate)
+    while sum(map(len, parts)) < wanted:
+        length = int(random.uniform(0.12, 0.25) * rate)
+        pitch = random.uniform(90, 140) * (1 + 0.1 * np.sin(np.linspace(0, 3, length)))
+        voice = np.diff(np.floor(np.cumsum(pitch / rate)), prepend=0) + random.normal(0, 0.01, length)
+        for formant, width in zip(_VOWELS[random.integers(len(_VOWELS))], (80, 90, 120), strict=True):
+            pole = np.exp(-np.pi * width / rate)
+            voice = lfilter([1 - pole], [1, -2 * pole * np.cos(2 * np.pi * formant / rate), pole**2], voice)
+        voice *= np.sqrt(np.hanning(length))
+        parts += [random.normal(0, 0.03, int(random.uniform(0.03, 0.07) * rate)), 0.3 * voice / np.abs(voice).max()]
+    return np.concatenate(parts)[:wanted].astype(np.float32)
+
+
+def silence(seconds: float) -> np.ndarray:
+    """Nothing: ``(samples,)`` float32, 16 kHz."""
+    return np.zeros(int(seconds * 16_000), dtype=np.float32)
 
 
 def _tokenizer():
