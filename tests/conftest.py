@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import seven_cases
 import tiny_media_models
 import tiny_models
 import tiny_multimodal
@@ -41,7 +42,11 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Build a tiny model by its kind and return its folder; each is built once."""
     builders = (
-        tiny_models.BUILDERS | tiny_media_models.MEDIA_BUILDERS | tiny_multimodal.BUILDERS | tiny_pictures.BUILDERS
+        tiny_models.BUILDERS
+        | seven_cases.MODELS
+        | tiny_media_models.MEDIA_BUILDERS
+        | tiny_multimodal.BUILDERS
+        | tiny_pictures.BUILDERS
     )
     built: dict[str, str] = {}
 
