@@ -1,5 +1,6 @@
 """With whisper-base on recordings of people: word times, no loops, nothing invented over silence, noise and music."""
 
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -64,7 +65,7 @@ def test_words_of_a_speech_are_within_a_fifth_of_a_second_of_those_of_transforme
 def test_word_times_rise_and_none_is_empty(transcripts: dict[str, Transcript]) -> None:
     for name, transcript in transcripts.items():
         words = [word for segment in transcript.segments for word in segment.words]
-        for left, right in zip(words, words[1:], strict=False):
+        for left, right in itertools.pairwise(words):
             assert left.end_s <= right.start_s + 1e-6, (name, left, right)
         assert all(word.end_s > word.start_s for word in words), name
         assert all(0 <= word.start_s <= word.end_s <= transcript.duration_s for word in words), name
