@@ -17,6 +17,7 @@ from pipeline_core.catalog import find_task
 from pipeline_core.devices import resolve_device
 from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
+from pipeline_core.mask_suppression import suppress_masks_without_torchvision
 from pipeline_core.memory import release_memory
 from pipeline_core.missing_weights import check_trained, loading_reports
 from pipeline_core.model_requirements import check_packages
@@ -31,10 +32,21 @@ from pipeline_core.pinning import (
     weights_folder,
 )
 from pipeline_core.quantization import fit_for_cpu, quantization_config
+from pipeline_core.sampling_rates import take_any_rate
 from pipeline_core.spec import PipelineSpec
+from pipeline_core.speech_parts import vocoder_of, with_tensors
 
 _WARM_MODELS = 2
 _LOADS = {"device", "device_map", "dtype", "quantization", "attn_implementation", "model_kwargs"}
+_COMPONENTS = (
+    "tokenizer",
+    "feature_extractor",
+    "image_processor",
+    "video_processor",
+    "processor",
+    "decoder",
+    "vocoder",
+)
 _NAMES = {"task", "model", "revision", "tokenizer", "trust_remote_code"}
 
 
@@ -117,6 +129,7 @@ class _WarmModels:
         content = spec.model_dump(mode="json", include=_LOADS | _NAMES)
         content["task"] = find_task(spec.task).name
         content["dtype"] = dtype_name(spec)
+        content["vocoder"] = spec.parameters.get("vocoder")
         if spec.device_map is None:
             content["device"] = str(resolve_device(spec.device))
         return json.dumps(content, sort_keys=True)
@@ -151,6 +164,7 @@ def _load(spec: PipelineSpec) -> Any:
         model_kwargs["quantization_config"] = quantization_config(spec)
     try:
         with _without_weight_bars(), loading_reports() as reports:
+            vocoder = vocoder_of(spec.parameters, token_of(spec))
             pipeline = transformers.pipeline(
                 spec.task,
                 model=str(folder) if folder is not None else name,
@@ -162,6 +176,7 @@ def _load(spec: PipelineSpec) -> Any:
                 dtype=dtype_name(spec),
                 trust_remote_code=spec.trust_remote_code,
                 model_kwargs=model_kwargs,
+                **({"vocoder": vocoder} if vocoder is not None else {}),
             )
     except ImportError as error:
         raise missing_package(name, error) from error
@@ -174,6 +189,10 @@ def _load(spec: PipelineSpec) -> Any:
         raise ModelNotFoundError(name, "it has no tokenizer files; name a tokenizer")
     if spec.quantization is not None:
         fit_for_cpu(pipeline.model)
+    if vocoder is not None:
+        vocoder.to(pipeline.device)
+    suppress_masks_without_torchvision(pipeline.image_processor)
+    take_any_rate(pipeline)
     pipeline.model.eval()
     pipeline.commit = getattr(pipeline.model.config, "_commit_hash", None)
     return pipeline
@@ -219,14 +238,11 @@ def _with_parameters(base: Any, spec: PipelineSpec) -> Any:
     """A pipeline of its own around the warm model, as if made with the spec's parameters."""
     if not spec.parameters and base.task == spec.task:
         return copy.copy(base)
-    components = {
-        name: getattr(base, name)
-        for name in ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor", "decoder")
-        if getattr(base, name, None) is not None
-    }
+    components = {name: getattr(base, name) for name in _COMPONENTS if getattr(base, name, None) is not None}
+    parameters = with_tensors({name: value for name, value in spec.parameters.items() if name != "vocoder"})
     device = None if getattr(base.model, "hf_device_map", None) is not None else base.device
     made = class_with_defaults(type(base), spec.parameters)
-    given = spread_generation(type(base), spec.parameters)
+    given = spread_generation(type(base), parameters)
     try:
         pipeline = made(model=base.model, task=spec.task, device=device, **components, **given)
     except (ValueError, KeyError, TypeError) as error:

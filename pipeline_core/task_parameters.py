@@ -14,7 +14,10 @@ NO_DEFAULT = inspect.Parameter.empty
 
 _STAGES = ("preprocess", "_forward", "postprocess")
 # Read where no signature shows it: the pipeline's own code takes all labels unless told otherwise.
-_DEFAULTS_IN_CODE: Mapping[tuple[str, str], Any] = {("AudioClassificationPipeline", "top_k"): None}
+_DEFAULTS_IN_CODE: Mapping[tuple[str, str], Any] = {
+    ("AudioClassificationPipeline", "top_k"): None,
+    ("TextToAudioPipeline", "vocoder"): None,
+}
 
 
 @cache
