@@ -67,7 +67,7 @@ class AudioFile:
         self._file.close()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All samples from the start, in arrays of about 16 s or less, each ``(samples,)`` float32.
+        """All samples from the start, some seconds at a time, in arrays ``(samples,)`` float32.
 
         Raises:
             InvalidInputError: The file is corrupt further on, or ends before what it claims.
