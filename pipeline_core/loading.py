@@ -164,7 +164,7 @@ def _load(spec: PipelineSpec) -> Any:
         model_kwargs["quantization_config"] = quantization_config(spec)
     try:
         with _without_weight_bars(), loading_reports() as reports:
-            vocoder = vocoder_of(spec.parameters, token_of(spec))
+            vocoder = vocoder_of(spec.parameters, token_of(spec), model_kwargs["use_safetensors"])
             pipeline = transformers.pipeline(
                 spec.task,
                 model=str(folder) if folder is not None else name,

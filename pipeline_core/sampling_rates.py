@@ -1,6 +1,5 @@
 """Pipelines of sound that take samples at any rate, resampled as files are and without torchaudio."""
 
-from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -12,13 +11,12 @@ def take_any_rate(pipeline: Any) -> None:
     from transformers.pipelines import AudioClassificationPipeline, AutomaticSpeechRecognitionPipeline
 
     if isinstance(pipeline, AudioClassificationPipeline | AutomaticSpeechRecognitionPipeline):
-        pipeline.__class__ = _resampling(type(pipeline))
+        pipeline_class: Any = type(pipeline)
+        pipeline.__class__ = _resampling(pipeline_class)
 
 
 @cache
-def _resampling(pipeline_class: Hashable) -> Any:
-    parent: Any = pipeline_class
-
+def _resampling(parent: Any) -> Any:
     def preprocess(self: Any, inputs: Any, *arguments: Any, **parameters: Any) -> Any:
         return parent.preprocess(self, _resampled(inputs, self.feature_extractor), *arguments, **parameters)
 
