@@ -1,6 +1,7 @@
 """A transcript as Markdown and as plain text; what was said is text there and never markup."""
 
 import re
+from pathlib import PurePath
 
 from pipeline_core.meeting.paragraphs import Paragraph, clock, paragraphs, shares
 from pipeline_core.meeting.transcript import Transcript
@@ -45,7 +46,8 @@ def describe(transcript: Transcript) -> list[tuple[str, str]]:
         ("length", clock(transcript.duration_s)),
         ("speech", clock(transcript.speech_s)),
         ("language", transcript.language or "unknown"),
-        ("model", transcript.model),
+        # Whose folder it is in is nobody's business who reads the document.
+        ("model", PurePath(transcript.model).name if PurePath(transcript.model).is_absolute() else transcript.model),
     ]
     return [*rows, ("uncertain", clock(uncertain_s))] if uncertain_s else rows
 

@@ -39,6 +39,13 @@ def test_text_is_on_one_line_a_paragraph_whatever_is_said():
     assert to_text(transcript) == "[0:00] A B: one two [31m\n\n[0:09] S2: three\n"
 
 
+def test_a_document_does_not_say_where_the_models_folder_is():
+    transcript = a_meeting(model="/home/somebody/models/whisper-base")
+    assert "somebody" not in to_markdown(transcript)
+    assert "model whisper-base" in to_markdown(transcript)
+    assert "openai/whisper-base" in to_markdown(a_meeting())
+
+
 def test_a_silent_recording_has_a_document_too():
     assert to_text(transcript_of([])) == ""
     assert to_markdown(transcript_of([])).startswith("# meeting.wav\n")
