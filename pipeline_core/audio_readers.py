@@ -105,6 +105,8 @@ class _ContainerReader:
             if not container.streams.audio:
                 raise InvalidInputError("the file has no sound")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise InvalidInputError("the sound is in a format that can't be decoded")
             self.sampling_rate = int(stream.rate or 0)
             self.channels = int(stream.codec_context.channels)
             self.frames = _claimed(container, stream, self.sampling_rate)

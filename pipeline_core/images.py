@@ -62,11 +62,8 @@ def open_image(file: BinaryIO) -> "Image":
     if not start:
         raise InvalidInputError("the file is empty")
     for name in _FORMATS:
-        factory, accepts = Image.OPEN.get(name, (None, None))
-        if factory is None or (accepts is not None and accepts(start) is not True):
-            continue
         file.seek(0)
-        image = _opened(factory, file)
+        image = _opened(*Image.OPEN[name], start, file) if name in Image.OPEN else None
         if image is not None:
             check_pixels(image)
             return image
@@ -157,8 +154,10 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(pixels * np.float32(scale)), 0, 255).astype(np.uint8)
 
 
-def _opened(plugin: Any, file: BinaryIO) -> "Image | None":
+def _opened(plugin: Any, accepts: Any, start: bytes, file: BinaryIO) -> "Image | None":
     try:
+        if accepts is not None and accepts(start) is not True:
+            return None
         # Image.open would hold images to a limit that is one for the whole process, with warnings.
         image: Image = plugin(file, "")
         return image

@@ -42,6 +42,8 @@ class VideoFile(io.RawIOBase):
             if not container.streams.video:
                 raise InvalidInputError("the file has no pictures")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InvalidInputError("the pictures are in a format that can't be decoded")
             check_pixels(stream.codec_context)
             self.frames: int = stream.frames
             """How many the file claims; 0 where it claims nothing."""
@@ -60,6 +62,8 @@ class VideoFile(io.RawIOBase):
         taken = [frame.to_ndarray(format="rgb24") for number, frame in enumerate(self._decoded()) if number in wanted]
         if len(taken) < count:
             raise InvalidInputError(f"the video is cut off: it claims {total} frames and has fewer")
+        if len({frame.shape for frame in taken}) > 1:
+            raise InvalidInputError("the video has frames of several sizes")
         return np.stack(taken)
 
     def startswith(self, prefix: str) -> bool:  # noqa: ARG002

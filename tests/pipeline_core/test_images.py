@@ -85,7 +85,7 @@ def test_a_file_that_is_cut_off_is_refused(kind, left):
 
 
 @pytest.mark.parametrize(
-    "content", [b"GIF is what this text begins with", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+    "content", [b"x", b"GIF is what this text begins with", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )
 def test_what_is_no_image_is_refused_and_so_is_what_a_program_would_have_to_draw(content):
     with pytest.raises(InvalidInputError, match="no image that can be read; accepted are JPEG, PNG"):
