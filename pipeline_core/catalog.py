@@ -161,7 +161,7 @@ def _described(name: str, pipeline_class: Any, modality: str, default_model: str
         truncates="truncation" in parameters and name in ("text-classification", "feature-extraction"),
         chunks=issubclass(pipeline_class, ChunkPipeline),
         generates=bool(pipeline_class._pipeline_calls_generate),
-        requires=required_packages(name, inputs),
+        requires=required_packages(inputs),
     )
 
 

@@ -35,7 +35,6 @@ PACKAGES: Mapping[str, Package] = {
     "soundfile": Package("soundfile", "'pipeline-flows[audio]'"),
     "soxr": Package("soxr", "'pipeline-flows[audio]'"),
     "timm": Package("timm", "timm"),
-    "torchvision": Package("torchvision", "torchvision"),
 }
 """By the names under which packages are published."""
 
@@ -46,14 +45,12 @@ _BY_KIND: Mapping[str, tuple[str, ...]] = {
     "video": ("av", "pillow"),
     "table": ("pandas",),
 }
-# transformers drops masks that overlap with torchvision's help alone.
-_BY_TASK: Mapping[str, tuple[str, ...]] = {"mask-generation": ("torchvision",)}
 
 
-def required_packages(task: str, inputs: Iterable[Input]) -> tuple[str, ...]:
-    """The packages that reading these inputs takes, and that the task's pipeline takes with any model."""
-    packages = [package for input_ in inputs if input_.required for package in _BY_KIND.get(input_.kind, ())]
-    return tuple(dict.fromkeys([*packages, *_BY_TASK.get(task, ())]))
+def required_packages(inputs: Iterable[Input]) -> tuple[str, ...]:
+    """The packages that reading these inputs takes."""
+    packages = (package for input_ in inputs if input_.required for package in _BY_KIND.get(input_.kind, ()))
+    return tuple(dict.fromkeys(packages))
 
 
 def is_installed(package: str) -> bool:
