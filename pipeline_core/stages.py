@@ -77,9 +77,13 @@ def guarded(stage: str, work: Callable[..., list[Chunk]], *arguments: Any) -> li
         raise
     except Exception as error:
         return row_error(stage, error)
+    except BaseException as error:  # how Rust's panics come out of the tokenizers, which would end the run
+        if type(error).__module__ != "pyo3_runtime":
+            raise
+        return row_error(stage, error)
 
 
-def row_error(stage: str, error: Exception) -> RowError:
+def row_error(stage: str, error: BaseException) -> RowError:
     """The stage, class and message of ``error``."""
     return RowError(stage, type(error).__name__, str(error) or repr(error))
 

@@ -94,6 +94,38 @@ def clap(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def sam(folder: Path) -> None:
+    """A model that finds what there is to cut out, of a vision part that is told nothing."""
+    import transformers
+
+    vision = {
+        "hidden_size": 16,
+        "output_channels": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 8,
+        "window_size": 4,
+        "mlp_dim": 32,
+        "num_pos_feats": 8,
+    }
+    prompts = {"hidden_size": 16, "image_size": 64, "patch_size": 8, "mask_input_channels": 8}
+    decoder = {"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
+    config = transformers.SamConfig(
+        vision_config=vision,
+        prompt_encoder_config={**prompts, "image_embedding_size": 8},
+        mask_decoder_config=decoder,
+        initializer_range=0.4,
+    )
+    transformers.SamModel(config).save_pretrained(folder)
+    transformers.SamImageProcessorPil(
+        size={"longest_edge": 64},
+        pad_size={"height": 64, "width": 64},
+        mask_size={"longest_edge": 32},
+        mask_pad_size={"height": 32, "width": 32},
+    ).save_pretrained(folder)
+
+
 def superglue(folder: Path) -> None:
     import transformers
 
@@ -183,6 +215,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "layoutlm": layoutlm,
     "llava": llava,
     "owlvit": owlvit,
+    "sam": sam,
     "superglue": superglue,
     "tapas": tapas,
 }

@@ -26,16 +26,9 @@ WORDS = [[word, [10 * place, 5, 10 * place + 8, 15]] for place, word in enumerat
 TABLES = [
     {"word": ["quiet", "warm", "odd"][: rows + 1], "films": ["2", "3", "4"][: rows + 1]} for rows in (1, 2, 1, 0, 2)
 ]
+QUESTIONS = [{"question": text, "context": " ".join(SENTENCES[row : row + 3])} for row, text in enumerate(TEXTS)]
+ASKED = [{"image": one, "question": text} for one, text in zip(PICTURES, TEXTS, strict=True)]
 GREEDY = {"max_new_tokens": 4}
-DROPPED = {
-    "question-answering",
-    "summarization",
-    "text2text-generation",
-    "translation",
-    "image-to-image",
-    "image-to-text",
-    "visual-question-answering",
-}
 
 CASES = [
     ("audio-classification", "sounds", SOUNDS, {}),
@@ -51,6 +44,7 @@ CASES = [
     ("feature-extraction", "features", TEXTS, {}),
     ("fill-mask", "fill-mask", [f"{text} [MASK]" for text in TEXTS], {"top_k": 2}),
     ("image-classification", "vit", PICTURES, {}),
+    ("image-feature-extraction", "vit", PICTURES, {}),
     ("image-segmentation", "segformer", PICTURES, {}),
     (
         "image-text-to-text",
@@ -58,8 +52,21 @@ CASES = [
         [{"images": one, "text": f"<image> {text}"} for one, text in zip(PICTURES, TEXTS, strict=True)],
         GREEDY,
     ),
+    ("image-to-image", "upscaler", [one.resize((8 + 2 * (row % 3), 6)) for row, one in enumerate(PICTURES)], {}),
+    ("image-to-text", "captioner", PICTURES, GREEDY),
+    ("image-to-text", "git", PICTURES, GREEDY),
     ("keypoint-matching", "superglue", [[one, PICTURES[0]] for one in PICTURES], {}),
+    (
+        "mask-generation",
+        "sam",
+        PICTURES[:3],
+        {"points_per_crop": 2, "points_per_batch": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
+    ),
     ("object-detection", "detr", PICTURES, {"threshold": 0.0}),
+    ("question-answering", "answerer", QUESTIONS, {}),
+    ("question-answering", "answerer", QUESTIONS, {"doc_stride": 4, "max_seq_len": 40, "top_k": 2}),
+    ("summarization", "t5", TEXTS, GREEDY),
+    ("summarization", "bart", TEXTS, {**GREEDY, "num_beams": 2}),
     (
         "table-question-answering",
         "tapas",
@@ -71,8 +78,12 @@ CASES = [
     ("text-generation", "gpt2", TEXTS, {**GREEDY, "num_return_sequences": 2, "num_beams": 3, "return_tensors": True}),
     ("text-generation", "gpt2", TEXTS, {**GREEDY, "do_sample": True, "temperature": 3.0}),
     ("text-to-audio", "vits", TEXTS, {}),
+    ("text2text-generation", "t5", TEXTS, {**GREEDY, "num_beams": 2, "num_return_sequences": 2}),
     ("token-classification", "tokens", TEXTS, {"aggregation_strategy": "simple"}),
+    ("translation_en_to_fr", "t5", TEXTS, GREEDY),
     ("video-classification", "clips", None, {}),
+    ("visual-question-answering", "vilt", ASKED, {}),
+    ("visual-question-answering", "blip-answerer", ASKED, GREEDY),
     ("zero-shot-audio-classification", "clap", SOUNDS, LABELS),
     ("zero-shot-classification", "entailment", TEXTS, LABELS),
     ("zero-shot-image-classification", "clip", PICTURES, LABELS),
@@ -108,7 +119,10 @@ def one_by_one(spec, inputs):
         with seeded(record_seed(spec.seed, str(row)), pipeline.device):
             before = {**pipeline._preprocess_params, **shaped.parameters}
             taken = str(shaped.inputs) if isinstance(shaped.inputs, Path) else shaped.inputs
-            yield pipeline.run_single(taken, before, pipeline._forward_params, pipeline._postprocess_params)
+            output = pipeline.run_single(taken, before, pipeline._forward_params, pipeline._postprocess_params)
+        if isinstance(output, dict):
+            output.pop("is_last", None)  # a call takes this out of its chunks, which run_single does not
+        yield output
 
 
 @pytest.fixture(scope="module")
@@ -130,5 +144,5 @@ def test_a_record_gets_the_answer_it_has_alone(build_model, clips, task, kind, i
 
 def test_every_task_is_tried():
     tried = {task for task, *_ in CASES}
-    elsewhere = {"any-to-any", "decision", "mask-generation", "image-feature-extraction"} | DROPPED
-    assert {find_task(name).name for name in task_names()} - elsewhere == tried
+    elsewhere = {"any-to-any", "decision"}
+    assert {find_task(name).name for name in task_names()} - elsewhere == {find_task(name).name for name in tried}

@@ -370,3 +370,30 @@ def test_text_past_the_models_positions_is_refused_before_it_reaches_the_model(b
     refused, whole = infer(spec, [text_of(150), text_of(4)])
     assert (refused.error.stage, refused.error.error_class) == ("preprocess", "InputTooLongError")
     assert whole.error is None
+
+
+def test_a_row_that_makes_the_tokenizer_panic_is_quarantined(build_model):
+    spec = PipelineSpec(
+        task="question-answering",
+        model=build_model("answerer"),
+        device="cpu",
+        parameters={"doc_stride": 12, "max_seq_len": 24},
+    )
+    long = " ".join(SENTENCES)
+    rows = [{"question": "Who?", "context": long}, {"question": SENTENCES[2], "context": long}]
+    answered, panicked = infer(spec, rows)
+    assert answered.error is None
+    assert panicked.error.stage == "preprocess"
+
+
+def test_a_text_of_sixty_thousand_words_among_short_ones_is_read_in_windows(build_model):
+    spec = PipelineSpec(
+        task="token-classification", model=build_model("tokens"), device="cpu", parameters={"stride": 4}
+    )
+    engine = make_engine(load_pipeline(spec), spec, BatchPolicy(max_batch_tokens=2_048))
+    texts = [SENTENCES[1], text_of(60_000), SENTENCES[2]]
+    short, long, other = engine.run(Record(str(row), text) for row, text in enumerate(texts))
+    assert long.error is None
+    assert long.tokens > 60_000
+    assert engine.figures.batches >= long.tokens // 2_048
+    assert [same(p.output, alone(load_pipeline(spec), texts[int(p.record_id)])) for p in (short, other)] == [True, True]

@@ -1,6 +1,6 @@
 """Every case that a folder of recorded answers holds of transformers 4.56.2, asked of the loaded pipelines again.
 
-``PIPELINE_FLOWS_ORACLE`` names the folder: its ``harness.py`` runs the cases and compares, its ``cases.json`` lists them.
+``PIPELINE_FLOWS_ORACLE`` names the folder, whose ``harness.py`` runs the cases and compares.
 """
 
 import importlib
