@@ -20,6 +20,7 @@ SPECIAL = (
     "<|startofprev|>",
     "<|nospeech|>",
     "<|notimestamps|>",
+    "<|0.00|>",
 )
 
 

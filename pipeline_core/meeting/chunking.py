@@ -19,10 +19,12 @@ class Chunk:
     Attributes:
         audio: ``(samples,)`` float32, 16 kHz mono: the pieces, one after another.
         pieces: Where in the recording the audio comes from, in order.
+        speech: From the first to the last that is said, in seconds of the chunk.
     """
 
     audio: Audio
     pieces: tuple[Span, ...]
+    speech: Span
 
     @property
     def start_s(self) -> float:
@@ -61,7 +63,8 @@ def cut_chunks(audio: Audio, activity: VoiceActivity, max_chunk_s: float, offset
     """The speech of ``audio`` in chunks of at most ``max_chunk_s``.
 
     A chunk ends in a pause; only speech that goes on for longer without one is cut where it is least
-    likely to be speech, or else quietest. Pauses of up to two seconds stay as they are, longer ones are left out.
+    likely to be speech, or else quietest. Pauses of up to two seconds stay as they are, at the beginning and the end
+    of the audio too; longer ones are left out.
 
     Args:
         audio: ``(samples,)`` float32, 16 kHz mono.
@@ -72,12 +75,17 @@ def cut_chunks(audio: Audio, activity: VoiceActivity, max_chunk_s: float, offset
     spans: list[Span] = []
     for span in activity.speech:
         spans += _cut_long(span, audio, activity.probabilities, max_chunk_s)
-    return [_chunk(audio, pieces, offset_s) for pieces in _pack(spans, max_chunk_s)]
+    packed = list(_pack(spans, max_chunk_s))
+    said = [Span(pieces[0].start_s, pieces[-1].end_s) for pieces in packed]
+    if packed:
+        _widen(packed, len(audio) / SAMPLE_RATE, max_chunk_s)
+    return [_chunk(audio, pieces, heard, offset_s) for pieces, heard in zip(packed, said, strict=True)]
 
 
 def whole_chunk(audio: Audio, offset_s: float = 0.0) -> Chunk:
     """All of ``audio`` as one chunk."""
-    return Chunk(audio, (Span(offset_s, offset_s + len(audio) / SAMPLE_RATE),))
+    length_s = len(audio) / SAMPLE_RATE
+    return Chunk(audio, (Span(offset_s, offset_s + length_s),), Span(0.0, length_s))
 
 
 def halve(chunk: Chunk) -> list[Chunk]:
@@ -92,7 +100,15 @@ def halve(chunk: Chunk) -> list[Chunk]:
     cut = int(nearest * SAMPLE_RATE)
     left, right = _split_pieces(chunk.pieces, cut / SAMPLE_RATE)
     halves = ((chunk.audio[:cut], left), (chunk.audio[cut:], right))
-    return [Chunk(audio, tuple(pieces)) for audio, pieces in halves if len(audio) and pieces]
+    made, begin_s = [], 0.0
+    for audio, pieces in halves:
+        length_s = len(audio) / SAMPLE_RATE
+        if pieces and length_s:
+            start_s, end_s = (min(max(moment - begin_s, 0.0), length_s) for moment in chunk.speech)
+            heard = Span(start_s, end_s) if start_s < end_s else Span(0.0, length_s)
+            made.append(Chunk(audio, tuple(pieces), heard))
+        begin_s += length_s
+    return made
 
 
 def quietest_moment(audio: Audio, activity: VoiceActivity, window: Span) -> float:
@@ -162,10 +178,24 @@ def _pack(spans: Sequence[Span], max_chunk_s: float) -> Iterable[list[Span]]:
         yield pieces
 
 
-def _chunk(audio: Audio, pieces: Sequence[Span], offset_s: float) -> Chunk:
+def _widen(packed: list[list[Span]], duration_s: float, max_chunk_s: float) -> None:
+    """Keep a short pause before the first chunk and after the last one: what is heard stays whole if it can."""
+    first = packed[0]
+    room_s = max_chunk_s - sum(piece.duration_s for piece in first)
+    if first[0].start_s <= min(_KEPT_PAUSE_S, room_s):
+        first[0] = Span(0.0, first[0].end_s)
+    last = packed[-1]
+    room_s = max_chunk_s - sum(piece.duration_s for piece in last)
+    if duration_s - last[-1].end_s <= min(_KEPT_PAUSE_S, room_s):
+        last[-1] = Span(last[-1].start_s, duration_s)
+
+
+def _chunk(audio: Audio, pieces: Sequence[Span], heard: Span, offset_s: float) -> Chunk:
     kept = [audio[round(piece.start_s * SAMPLE_RATE) : round(piece.end_s * SAMPLE_RATE)] for piece in pieces]
     joined = kept[0] if len(kept) == 1 else np.concatenate(kept)
-    return Chunk(joined, tuple(piece.shifted(offset_s) for piece in pieces))
+    length_s = len(joined) / SAMPLE_RATE
+    speech = Span(heard.start_s - pieces[0].start_s, max(0.0, length_s - (pieces[-1].end_s - heard.end_s)))
+    return Chunk(joined, tuple(piece.shifted(offset_s) for piece in pieces), speech)
 
 
 def _split_pieces(pieces: Sequence[Span], at_s: float) -> tuple[list[Span], list[Span]]:

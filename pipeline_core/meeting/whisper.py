@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pipeline_core.errors import DeviceFailedError, InputTooLargeError
+from pipeline_core.errors import InputTooLargeError, RecordError
 from pipeline_core.meeting.chunking import Chunk, halve
 from pipeline_core.meeting.fallback import Verdict, believable, with_fallback
 from pipeline_core.meeting.phrases import TimedWord, segments_of
@@ -15,7 +15,7 @@ from pipeline_core.meeting.voice_activity import SAMPLE_RATE
 from pipeline_core.meeting.whisper_decoding import Decoded, decode
 from pipeline_core.meeting.whisper_network import WhisperNetwork
 from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary
-from pipeline_core.meeting.word_times import align, rising
+from pipeline_core.meeting.word_times import Alignment, align, rising
 from pipeline_core.memory import Failure, forward_splitting
 
 _MIN_HALVED_S = 4.0
@@ -68,7 +68,7 @@ class WhisperRecognizer:
         languages, heard = self._vocabulary.languages, chunks[:_LANGUAGE_CHUNKS]
         with torch.inference_mode():
             start = torch.full((len(heard), 1), self._vocabulary.start, device=self._network.device)
-            hidden = self._network.decoding(self._encode(heard), 1).read(start).hidden[:, 0]
+            hidden = self._network.decoding(self._encode(heard), 1).read(start)[:, 0]
             tokens = torch.tensor(list(languages.values()), device=self._network.device)
             chances = self._network.logits(hidden)[:, tokens].log_softmax(-1)
         seconds = torch.tensor([chunk.duration_s for chunk in heard], device=chances.device)
@@ -79,6 +79,7 @@ class WhisperRecognizer:
 
         Raises:
             InputTooLargeError: One chunk alone does not fit into the device's memory.
+            RecordError: A chunk alone makes the model fail.
             DeviceFailedError: The accelerator is lost to this process.
         """
         spoken = list(zip(chunks, languages, strict=True))
@@ -103,7 +104,7 @@ class WhisperRecognizer:
         failed = [result for result in results if isinstance(result, Failure)]
         for failure in failed:
             message = f"a chunk of {self._features.chunk_length} s can't be transcribed: {failure.message}"
-            raise InputTooLargeError(message) if failure.out_of_memory else DeviceFailedError(message)
+            raise InputTooLargeError(message) if failure.out_of_memory else RecordError(message)
         return [result for result in results if not isinstance(result, Failure)]
 
     def _encode(self, chunks: Sequence[Chunk]) -> torch.Tensor:
@@ -114,67 +115,69 @@ class WhisperRecognizer:
     def _write(self, spoken: Sequence[tuple[Chunk, str]], may_halve: bool) -> list[list[Segment]]:
         chunks = [chunk for chunk, _ in spoken]
         states = self._encode(chunks)
-        frames = [max(1, min(int(chunk.duration_s / _FRAME_S), states.shape[1])) for chunk in chunks]
         prompts = [self._vocabulary.prompt(language, self._translate) for _, language in spoken]
 
         def redo(rows: Sequence[int], temperature: float) -> list[Decoded]:
             seeds = [_seed(chunks[row]) for row in rows]
-            chosen = [frames[row] for row in rows]
-            return decode(
-                self._network,
-                states[list(rows)],
-                chosen,
-                [prompts[row] for row in rows],
-                self._vocabulary,
-                temperature,
-                seeds,
-            )
+            again = [prompts[row] for row in rows]
+            return decode(self._network, states[list(rows)], again, self._vocabulary, temperature, seeds)
 
-        first = decode(self._network, states, frames, prompts, self._vocabulary)
-        settled = with_fallback(first, self._text, redo)
+        settled = with_fallback(decode(self._network, states, prompts, self._vocabulary), self._text, redo)
         return [
-            self._segments(chunk, decoded, verdict, language, may_halve)
-            for (chunk, language), (decoded, verdict) in zip(spoken, settled, strict=True)
+            self._segments(chunk, states[row], language, *settled[row], may_halve)
+            for row, (chunk, language) in enumerate(spoken)
         ]
 
     def _segments(
-        self, chunk: Chunk, decoded: Decoded, verdict: Verdict, language: str, may_halve: bool
+        self, chunk: Chunk, states: torch.Tensor, language: str, decoded: Decoded, verdict: Verdict, may_halve: bool
     ) -> list[Segment]:
         if verdict is Verdict.SILENT:
             return []
         if verdict is Verdict.BAD and may_halve and chunk.duration_s > _MIN_HALVED_S:
-            return [
-                segment
-                for half in self._fitting([(half, language) for half in halve(chunk)], may_halve=False)
-                for segment in half
-            ]
+            halves = self._fitting([(half, language) for half in halve(chunk)], may_halve=False)
+            return [segment for half in halves for segment in half]
         uncertain = verdict is Verdict.BAD
-        words = self._words(chunk, decoded, language, believable(decoded) if uncertain else len(decoded.tokens))
+        shown = believable(decoded) if uncertain else len(decoded.tokens)
+        words = self._words(chunk, states, language, decoded, shown)
         return segments_of(words, with_words=self._word_times, uncertain=uncertain)
 
     def _text(self, decoded: Decoded) -> str:
         return str(self._tokenizer.decode(decoded.tokens, skip_special_tokens=True))
 
-    def _words(self, chunk: Chunk, decoded: Decoded, language: str, count: int) -> list[TimedWord]:
-        """The words of the first ``count`` tokens."""
+    def _words(
+        self, chunk: Chunk, states: torch.Tensor, language: str, decoded: Decoded, shown: int
+    ) -> list[TimedWord]:
+        """The words of the first ``shown`` tokens."""
         from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine_tokens_into_words
 
-        tokens = [token for token in decoded.tokens[:count] if token < self._vocabulary.end]
-        if not tokens:
+        written = [
+            (token, chance)
+            for token, chance in zip(decoded.tokens[:shown], decoded.log_probabilities, strict=False)
+            if token < self._vocabulary.end
+        ]
+        if not written:
             return []
-        texts, _, indices = _combine_tokens_into_words(self._tokenizer, list(tokens), LANGUAGES.get(language))
-        aligned = align(decoded.attention[:, : len(tokens) + 1], _FRAME_S, self._network.config.median_filter_width)
+        tokens = [token for token, _ in written]
+        texts, _, indices = _combine_tokens_into_words(self._tokenizer, tokens, LANGUAGES.get(language))
+        aligned = self._align(chunk, states, language, tokens)
         starts = [aligned.times[places[0]] for places in indices]
-        borders = rising([*starts, aligned.times[len(tokens)]], 0.0, chunk.duration_s)
+        borders = rising([*starts, aligned.times[len(tokens)]], *chunk.speech)
         words = []
         for text, places, start_s, end_s in zip(texts, indices, borders, borders[1:], strict=False):
             first, last = int(start_s / _FRAME_S), max(int(start_s / _FRAME_S) + 1, int(end_s / _FRAME_S))
             looked = aligned.weights[places[0] : places[-1] + 1, first:last].sum(axis=0)
             surely_s = (first + int(looked.argmax())) * _FRAME_S if len(looked) else start_s
             span = chunk.in_recording(float(start_s), float(end_s), float(surely_s))
-            chances = [decoded.log_probabilities[place] for place in places]
-            words.append(TimedWord(text, span.start_s, span.end_s, chances))
+            words.append(TimedWord(text, span.start_s, span.end_s, [written[place][1] for place in places]))
         return words
+
+    def _align(self, chunk: Chunk, states: torch.Tensor, language: str, tokens: Sequence[int]) -> Alignment:
+        """When each token was said, found as transformers does: as if it was written among timestamps."""
+        prompt = self._vocabulary.timestamp_prompt(language, self._translate)
+        given = torch.tensor([*prompt, *tokens], device=self._network.device)
+        frames = max(1, min(int(chunk.duration_s / _FRAME_S), len(states)))
+        looked = self._network.attention(states, given)[:, len(prompt) - 1 :, :frames]
+        return align(looked, _FRAME_S, self._network.config.median_filter_width)
 
 
 def _network_of(model: Any) -> WhisperNetwork:

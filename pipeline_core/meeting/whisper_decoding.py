@@ -26,14 +26,12 @@ class Decoded:
         log_probabilities: Of each token, and of the end where it was reached.
         no_speech: How likely it is that nobody talks, 0 to 1.
         ended: Whether the end was reached; otherwise the row was stopped, for its length or because it repeated itself.
-        attention: ``(heads, tokens + 1, frames)``, where the decoder looked when it wrote each token and the end.
     """
 
     tokens: list[int]
     log_probabilities: list[float]
     no_speech: float
     ended: bool
-    attention: torch.Tensor
 
     @property
     def mean_log_probability(self) -> float:
@@ -44,7 +42,6 @@ class Decoded:
 def decode(
     network: WhisperNetwork,
     states: torch.Tensor,
-    frames: Sequence[int],
     prompts: Sequence[Sequence[int]],
     vocabulary: WhisperVocabulary,
     temperature: float = 0.0,
@@ -55,7 +52,6 @@ def decode(
     Args:
         network: What writes.
         states: ``(rows, frames, width)``, what the encoder made of the chunks.
-        frames: How many frames of each row are audio and not padding.
         prompts: Tokens that each row's text starts with, as many a row.
         vocabulary: The model's special tokens.
         temperature: 0 takes the likeliest token; above it, one is drawn.
@@ -66,46 +62,43 @@ def decode(
     """
     rows = len(states)
     longest = network.config.max_target_positions
-    writers = [_Row(frames[row], torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(rows)]
+    writers = [_Row(torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(rows)]
     decoding = network.decoding(states, longest)
-    step = decoding.read(torch.tensor([list(prompt) for prompt in prompts], device=network.device))
-    no_speech = network.logits(step.hidden[:, 0]).softmax(-1)[:, vocabulary.no_speech].tolist()
+    hidden = decoding.read(torch.tensor([list(prompt) for prompt in prompts], device=network.device))
+    no_speech = network.logits(hidden[:, 0]).softmax(-1)[:, vocabulary.no_speech].tolist()
     suppressed = torch.tensor(vocabulary.suppressed, dtype=torch.long, device=network.device)
     suppressed_first = torch.tensor(vocabulary.suppressed_first, dtype=torch.long, device=network.device)
     alive = list(range(rows))
     while True:
-        logits = network.logits(step.hidden[:, -1]).index_fill(1, suppressed, -torch.inf)
+        logits = network.logits(hidden[:, -1]).index_fill(1, suppressed, -torch.inf)
         if decoding.position == len(prompts[0]):
             logits.index_fill_(1, suppressed_first, -torch.inf)
         chosen = _choose(logits, temperature, [writers[row] for row in alive])
         likely = (logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
-        looked, tokens = step.attention.cpu(), chosen.tolist()
+        tokens = chosen.tolist()
         full = decoding.position + 1 >= longest
         for place in reversed(range(len(alive))):
             writer = writers[alive[place]]
-            writer.write(tokens[place], likely[place], looked[place], vocabulary.end)
+            writer.write(tokens[place], likely[place], vocabulary.end)
             if writer.ended or full or writer.goes_round():
                 decoding.drop(place)
                 alive[place], chosen[place] = alive[-1], chosen[len(alive) - 1]
                 alive.pop()
         if not alive:
             return [writer.decoded(no_speech[row]) for row, writer in enumerate(writers)]
-        step = decoding.read(chosen[: len(alive), None])
+        hidden = decoding.read(chosen[: len(alive), None])
 
 
 class _Row:
     """What one row has written."""
 
-    def __init__(self, frames: int, generator: torch.Generator | None) -> None:
+    def __init__(self, generator: torch.Generator | None) -> None:
         self.generator = generator
         self.ended = False
-        self._frames = frames
         self._tokens: list[int] = []
         self._log_probabilities: list[float] = []
-        self._looked: list[torch.Tensor] = []
 
-    def write(self, token: int, log_probability: float, looked: torch.Tensor, end: int) -> None:
-        self._looked.append(looked[:, : self._frames])
+    def write(self, token: int, log_probability: float, end: int) -> None:
         self._log_probabilities.append(log_probability)
         self.ended = token == end
         if not self.ended:
@@ -120,9 +113,7 @@ class _Row:
         return found is not None and found.tokens >= _ENDLESS_TOKENS and found.start + found.tokens >= written - 1
 
     def decoded(self, no_speech: float) -> Decoded:
-        looked = self._looked if self.ended else [*self._looked, self._looked[-1]]
-        attention = torch.stack(looked, dim=1)
-        return Decoded(self._tokens, self._log_probabilities, no_speech, self.ended, attention)
+        return Decoded(self._tokens, self._log_probabilities, no_speech, self.ended)
 
 
 def _choose(logits: torch.Tensor, temperature: float, writers: Sequence[_Row]) -> torch.Tensor:

@@ -16,19 +16,6 @@ _ENCODER_ROWS = 1500
 _DECODER_ROWS = 8
 
 
-class Step(NamedTuple):
-    """What one pass of the decoder gives.
-
-    Attributes:
-        hidden: ``(rows, tokens, width)``, what logits are made of.
-        attention: ``(rows, heads, frames)``, where in the audio the alignment heads looked for the last
-            token; empty where nobody asked.
-    """
-
-    hidden: torch.Tensor
-    attention: torch.Tensor
-
-
 class WhisperNetwork:
     """A transformers Whisper model, run with as little work as its answers need.
 
@@ -78,16 +65,28 @@ class WhisperNetwork:
         """Set out to decode ``(rows, frames, width)`` states into ``length`` tokens at most, the prompt's included."""
         return Decoding(self, [layer.caches(states, length) for layer in self._decoder_layers], len(states))
 
-    def step(self, tokens: torch.Tensor, position: int, caches: "list[_Caches]", rows: int) -> Step:
-        """Read ``(rows, n)`` tokens that stand at ``position`` of the text; n > 1 only at its start."""
+    def attention(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Where the alignment heads look in the audio while a text is written.
+
+        Args:
+            states: ``(frames, width)`` of one chunk.
+            tokens: ``(n,)``, the prompt and the text.
+
+        Returns:
+            ``(heads, n, frames)`` float32; row i is for what follows token i.
+        """
+        caches = [layer.caches(states[None], len(tokens)) for layer in self._decoder_layers]
+        looked: list[torch.Tensor] = []
+        self._read(tokens[None], 0, caches, 1, looked)
+        return torch.cat(looked, dim=1)[0].float()
+
+    def _read(
+        self, tokens: torch.Tensor, position: int, caches: "list[_Caches]", rows: int, looked: list[torch.Tensor] | None
+    ) -> torch.Tensor:
         hidden = self._embed(tokens) + self._token_positions[position : position + tokens.shape[1]]
-        attention = []
         for layer, cache in zip(self._decoder_layers, caches, strict=True):
-            hidden, looked = layer(hidden, position, cache, rows)
-            if looked is not None:
-                attention.append(looked)
-        looked_at = torch.cat(attention, dim=1) if attention else hidden.new_zeros(rows, 0, 0)
-        return Step(self._decoder_norm(hidden), looked_at)
+            hidden = layer(hidden, position, cache, rows, looked)
+        return self._decoder_norm(hidden)  # type: ignore[no-any-return]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``(rows, width)`` hidden states to ``(rows, vocabulary)`` float32 logits."""
@@ -108,11 +107,11 @@ class Decoding:
         self.rows = rows
         self.position = 0
 
-    def read(self, tokens: torch.Tensor) -> Step:
-        """Read ``(rows, n)`` more tokens; n > 1 only at the start."""
-        step = self._network.step(tokens, self.position, self._caches, self.rows)
+    def read(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Read ``(rows, n)`` more tokens, n > 1 only at the start, into ``(rows, n, width)`` hidden states."""
+        hidden = self._network._read(tokens, self.position, self._caches, self.rows, None)
         self.position += tokens.shape[1]
-        return step
+        return hidden
 
     def drop(self, row: int) -> None:
         """End a row; the last one that is alive takes its place."""
@@ -198,8 +197,8 @@ class _DecoderLayer:
         return _Caches(states.new_empty(shape), states.new_empty(shape), keys.contiguous(), values.contiguous())
 
     def __call__(
-        self, hidden: torch.Tensor, position: int, cache: _Caches, rows: int
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        self, hidden: torch.Tensor, position: int, cache: _Caches, rows: int, looked: list[torch.Tensor] | None
+    ) -> torch.Tensor:
         attention, normed, stop = self._attention, self._norm(hidden), position + hidden.shape[1]
         cache.keys[:rows, :, position:stop] = attention.split(attention.key(normed))
         cache.values[:rows, :, position:stop] = attention.split(attention.value(normed))
@@ -209,16 +208,12 @@ class _DecoderLayer:
         )
         hidden = hidden + attention.merged(seen)
         queries = self._audio.queries(self._audio_norm(hidden))
-        seen, looked = self._look(queries, cache.audio_keys[:rows], cache.audio_values[:rows])
-        return self._feed_forward(hidden + self._audio.merged(seen)), looked
-
-    def _look(
-        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if not self._alignment_heads:
-            return nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0), None
-        weights = torch.softmax(queries @ keys.transpose(2, 3), dim=-1)
-        return weights @ values, weights[:, self._alignment_heads, -1].float()
+        keys, values = cache.audio_keys[:rows], cache.audio_values[:rows]
+        if looked is not None and self._alignment_heads:
+            heads = self._alignment_heads
+            looked.append(torch.softmax(queries[:, heads] @ keys[:, heads].transpose(2, 3), dim=-1))
+        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+        return self._feed_forward(hidden + self._audio.merged(seen))
 
 
 def _alignment_heads(model: Any) -> list[tuple[int, int]]:

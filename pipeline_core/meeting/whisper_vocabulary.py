@@ -70,6 +70,10 @@ class WhisperVocabulary:
             accepted = ", ".join(sorted(self.languages))
             raise SpecError(f"language of model {model!r} must be one of {accepted}, but is {language!r} instead")
 
+    def timestamp_prompt(self, language: str | None, translate: bool) -> list[int]:
+        """The tokens that a text among timestamps starts with; the first timestamp, 0.00, is the last of them."""
+        return [*self.prompt(language, translate)[:-1], self.no_timestamps + 1]
+
     def prompt(self, language: str | None, translate: bool) -> list[int]:
         """The tokens that every text starts with."""
         if not self.languages:

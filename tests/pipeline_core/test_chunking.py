@@ -58,7 +58,8 @@ def test_silence_of_more_than_two_seconds_is_left_out(given_: tuple[np.ndarray, 
     audio, activity = given_
     kept_s = sum(chunk.duration_s for chunk in cut_chunks(audio, activity, MAX_S))
     borders = [border for span in activity.speech for border in span]
-    short = [pause for pause in np.diff(borders)[1::2] if pause <= 2.0]
+    pauses = np.diff([0.0, *borders, len(audio) / SAMPLE_RATE])[::2]
+    short = [pause for pause in pauses if pause <= 2.0]
     assert kept_s <= sum(span.duration_s for span in activity.speech) + sum(short) + 1e-3
 
 
@@ -82,6 +83,7 @@ def test_offsets_move_pieces_and_nothing_else() -> None:
     audio = np.ones(SAMPLE_RATE * 4, dtype=np.float32)
     activity = VoiceActivity([Span(1.0, 2.0)], np.ones(125, dtype=np.float32))
     (chunk,), (later,) = (cut_chunks(audio, activity, MAX_S, offset) for offset in (0.0, 600.0))
+    assert later.speech == chunk.speech == Span(1.0, 2.0)
     assert later.pieces == tuple(piece.shifted(600.0) for piece in chunk.pieces)
     assert (later.audio == chunk.audio).all()
 
@@ -94,7 +96,7 @@ def test_halves_make_up_the_chunk(lengths: list[int]) -> None:
         pieces.append(Span(at, at + length / 100))
         at += length / 100 + 3.0
     audio = np.random.default_rng(len(lengths)).random(sum(lengths) * 160, dtype=np.float32)
-    chunk = Chunk(audio, tuple(pieces))
+    chunk = Chunk(audio, tuple(pieces), Span(0.0, len(audio) / SAMPLE_RATE))
     halves = halve(chunk)
     assert 1 <= len(halves) <= 2
     assert (np.concatenate([half.audio for half in halves]) == audio).all()
@@ -105,7 +107,7 @@ def test_halves_make_up_the_chunk(lengths: list[int]) -> None:
 
 
 def test_a_stretch_over_a_cut_lies_in_the_piece_of_its_sure_moment() -> None:
-    chunk = Chunk(np.ones(SAMPLE_RATE * 3, dtype=np.float32), (Span(10.0, 11.0), Span(70.0, 72.0)))
+    chunk = Chunk(np.ones(SAMPLE_RATE * 3, dtype=np.float32), (Span(10.0, 11.0), Span(70.0, 72.0)), Span(0.0, 3.0))
     assert chunk.in_recording(0.5, 1.5, 0.9) == Span(10.5, 11.0)
     assert chunk.in_recording(0.5, 1.5, 1.2) == Span(70.0, 70.5)
     assert chunk.in_recording(2.0, 3.5, 2.1) == Span(71.0, 72.0)
@@ -124,3 +126,11 @@ def test_the_quietest_moment_is_the_middle_of_the_longest_pause() -> None:
 def test_a_whole_chunk_is_the_audio_where_it_stands() -> None:
     chunk = whole_chunk(np.ones(SAMPLE_RATE, dtype=np.float32), offset_s=30.0)
     assert chunk.pieces == (Span(30.0, 31.0),)
+
+
+def test_a_short_recording_stays_whole_and_knows_where_speech_begins_and_ends() -> None:
+    audio = np.ones(SAMPLE_RATE * 4, dtype=np.float32)
+    (chunk,) = cut_chunks(audio, VoiceActivity([Span(0.5, 1.5), Span(2.0, 3.0)], np.ones(125, np.float32)), MAX_S)
+    assert chunk.pieces == (Span(0.0, 4.0),)
+    assert chunk.speech == Span(0.5, 3.0)
+    assert len(chunk.audio) == len(audio)

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +15,7 @@ LOOP = [7, 8, 9] + [1, 2] * 30
 
 
 def decoded(tokens: list[int], chance: float = -0.3, no_speech: float = 0.0, ended: bool = True) -> Decoded:
-    return Decoded(tokens, [chance] * (len(tokens) + ended), no_speech, ended, torch.zeros(1, len(tokens) + 1, 5))
+    return Decoded(tokens, [chance] * (len(tokens) + ended), no_speech, ended)
 
 
 def text_of(given_: Decoded) -> str:
