@@ -19,7 +19,7 @@ from pipeline_core.meeting.word_times import Alignment, align, rising
 from pipeline_core.memory import Failure, forward_splitting
 
 _MIN_HALVED_S = 4.0
-_LANGUAGE_CHUNKS = 4
+_LANGUAGE_CHUNKS = 2
 _CACHE_BYTES = {"cpu": 2**30}
 _ACCELERATOR_CACHE_BYTES = 2**32
 _MOST_ROWS = {"cpu": 8}
@@ -167,6 +167,7 @@ class WhisperRecognizer:
             first, last = int(start_s / _FRAME_S), max(int(start_s / _FRAME_S) + 1, int(end_s / _FRAME_S))
             looked = aligned.weights[places[0] : places[-1] + 1, first:last].sum(axis=0)
             surely_s = (first + int(looked.argmax())) * _FRAME_S if len(looked) else start_s
+            surely_s = min(max(surely_s, start_s), end_s - 1e-6)  # frames are coarser than borders
             span = chunk.in_recording(float(start_s), float(end_s), float(surely_s))
             words.append(TimedWord(text, span.start_s, span.end_s, [written[place][1] for place in places]))
         return words
