@@ -44,6 +44,7 @@ app = App(
 )
 
 app.command("flows.alerts:app", name="alerts", help="Tell people of runs that fail, and resume those that crash.")
+app.command("flows.transcribing:app", name="transcribe", help="Turn recordings into transcripts.")
 app.command("flows.workers:app", name="workers", help="Serve a work pool with the devices of this machine.")
 
 Task = Annotated[str, Parameter(help="Such as text-classification; pipeline-flows tasks lists all.")]

@@ -15,6 +15,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pipeline_core.meeting.transcription import TranscriptionSummary
+from pipeline_core.meeting.transcription_report import transcription_headline
 from pipeline_core.report import headline
 from pipeline_core.sink import RunSummary
 from tasks.progress import RunProgress, listening
@@ -36,6 +38,21 @@ def run_flow(name: str, **parameters: Any) -> RunSummary:
         summary: RunSummary = flow(**parameters)
     print(headline(summary))
     print(f"report: {shlex.join(['pipeline-flows', 'report', summary.output])}")
+    return summary
+
+
+def run_transcription(**parameters: Any) -> TranscriptionSummary:
+    """Run the flow of transcriptions as ``run_flow`` runs others, and say what it did.
+
+    Raises:
+        SystemExit: The process was told to terminate.
+    """
+    with _exit_on_sigterm(), heartbeats_where_watched():
+        from flows.meeting_transcription import meeting_transcription
+
+        _start_server()
+        summary: TranscriptionSummary = meeting_transcription(**parameters)
+    print(transcription_headline(summary))
     return summary
 
 

@@ -14,7 +14,7 @@ from tasks.progress import RunProgress, live_progress
 from tasks.shards import commit_run, infer_shard, plan_run
 
 # By then the lease of a run whose machine is gone has expired.
-_TAKEOVER_S = 75.0
+TAKEOVER_S = 75.0
 
 
 class FinishedRun(NamedTuple):
@@ -45,7 +45,7 @@ def run_pipeline(
     """
     if deployment.id is not None:
         AccessPolicy.from_environment().check(dataset, output, spec)
-    with OutputFolder(output).claim(wait_s=_TAKEOVER_S if deployment.id is not None else 0.0) as lease:
+    with OutputFolder(output).claim(wait_s=TAKEOVER_S if deployment.id is not None else 0.0) as lease:
         plan = plan_run(dataset, spec, output, lease.owner, rows_per_shard, label_column)
         with live_progress(RunProgress(plan.rows, f"{plan.spec.task} over {plan.dataset.path}")):
             infer_shards(

@@ -1,0 +1,47 @@
+"""Transcribe recordings: who said what, when; a rerun transcribes only what is new or changed."""
+
+from typing import Annotated, Literal
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.meeting.speakers import parse_names
+from pipeline_core.meeting.transcription import Job, TranscriptionSummary
+from pipeline_core.pinning import pin
+from pipeline_core.sink import OutputRef
+from pipeline_core.spec import PipelineSpec
+from tasks.transcripts import report_transcription, transcribe_recordings
+
+WHISPER = TranscriptionSettings(pipeline=PipelineSpec(task="automatic-speech-recognition", model="openai/whisper-base"))
+
+
+def run_name() -> str:
+    """Recordings of the run that is about to start."""
+    return f"transcribe {flow_run.parameters.get('recordings')}"
+
+
+@flow(name="meeting-transcription", flow_run_name=run_name)
+def meeting_transcription(
+    recordings: str,
+    output: OutputRef,
+    settings: TranscriptionSettings = WHISPER,
+    speakers: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto",
+    names: tuple[str, ...] = (),
+) -> TranscriptionSummary:
+    """Turn each recording into a transcript.
+
+    A rerun with the same arguments transcribes what is new or changed; a file that was only renamed is not.
+
+    Args:
+        recordings: A file, a folder or a glob of audio or video.
+        output: The folder to write to.
+        settings: The model, the language and how the audio is cut.
+        speakers: How many there are, "auto" to find out, "off" to leave them.
+        names: What to call speakers, such as "S1=Ana".
+    """
+    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=parse_names(names))
+    summary = transcribe_recordings(recordings, output, job)
+    report_transcription(summary)
+    return summary

@@ -1,0 +1,267 @@
+"""One run over recordings into a folder of transcripts: what is there already, what is left, and what it came to.
+
+    OUTPUT/
+      _parts/<recording>-<settings>/00000.json    parts of recordings that are not finished yet
+      _failed/<recording>.json                    why a recording has no transcript
+
+Beside the transcripts' own files, which ``meeting.folder`` describes. A part counts once its file is there; it is
+dropped when its recording's transcript is written.
+"""
+
+import glob
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline_core.errors import DatasetNotFoundError
+from pipeline_core.media_folder import is_medium
+from pipeline_core.meeting.channel_parts import channel_parts
+from pipeline_core.meeting.diarization import diarize, one_speaker
+from pipeline_core.meeting.folder import (
+    TranscriptManifest,
+    name_speakers,
+    planned_name,
+    read_manifest,
+    write_transcript,
+)
+from pipeline_core.meeting.listening import link_recording
+from pipeline_core.meeting.parts import Part, content_id
+from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.meeting.speakers import assign_speakers
+from pipeline_core.meeting.transcribe import PartTranscript, join_parts, plan_transcription, transcribe_parts
+from pipeline_core.meeting.transcript import Transcript
+from pipeline_core.pinning import PinnedSpec
+from pipeline_core.storage import Storage
+
+PARTS = "_parts/"
+FAILED = "_failed/"
+
+Speakers = int | Literal["auto", "off"]
+"""How many speakers there are, "auto" to find out, "off" to leave them."""
+
+
+class Job(BaseModel):
+    """What a run does with each recording.
+
+    Attributes:
+        settings: How it is transcribed.
+        pinned: The pipeline of the settings, resolved.
+        speakers: How speakers are told apart.
+        names: What to call speakers, by their labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: TranscriptionSettings
+    pinned: PinnedSpec
+    speakers: Speakers = "auto"
+    names: dict[str, str] = {}
+
+    @property
+    def parts_fingerprint(self) -> str:
+        """Changes exactly when the parts of a recording could."""
+        return self.settings.fingerprint(self.pinned)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when transcripts could, but for the names of speakers."""
+        content = json.dumps([self.parts_fingerprint, self.speakers])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+class RecordingFile(BaseModel):
+    """A recording of a run.
+
+    Attributes:
+        path: Where it is.
+        content_id: Identifies what it holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    content_id: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
+
+
+class FailedRecording(BaseModel):
+    """A recording without a transcript.
+
+    Attributes:
+        recording: The file's name.
+        error: Class and message of what went wrong.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recording: str
+    error: str
+
+
+class TranscriptionSummary(BaseModel):
+    """What a run came to.
+
+    Attributes:
+        output: Where the transcripts are.
+        transcribed: Those that this run made.
+        cached: Those that were there.
+        failed: Recordings without a transcript.
+        seconds: Wall time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    transcribed: tuple[TranscriptManifest, ...]
+    cached: tuple[TranscriptManifest, ...]
+    failed: tuple[FailedRecording, ...]
+    seconds: float
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that this run transcribed."""
+        return sum(manifest.duration_s for manifest in self.transcribed)
+
+    @property
+    def cached_s(self) -> float:
+        """Seconds of audio that were transcribed before."""
+        return sum(manifest.duration_s for manifest in self.cached)
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Recordings by language."""
+        told = (manifest.language or "none" for manifest in (*self.transcribed, *self.cached))
+        return dict(Counter(told).most_common())
+
+
+def find_recordings(where: str) -> list[Path]:
+    """The files of audio and video in a folder, however deep, or that a glob matches, or the one file; sorted.
+
+    Raises:
+        DatasetNotFoundError: There are none.
+    """
+    path = Path(where).expanduser()
+    if path.is_file():
+        return [path]
+    names = path.rglob("*") if path.is_dir() else map(Path, glob.glob(os.fspath(path), recursive=True))
+    found = sorted(name for name in names if name.is_file() and is_medium(name.name, "audio"))
+    if not found:
+        raise DatasetNotFoundError(f"{where!r} has no recordings: give a file, a folder or a glob of audio or video")
+    return found
+
+
+def find_new(paths: Iterable[Path]) -> list[RecordingFile]:
+    """The recordings by their content, each once though several files hold it."""
+    files: dict[str, RecordingFile] = {}
+    for path in paths:
+        recording = RecordingFile(path=str(path.absolute()), content_id=content_id(path))
+        files.setdefault(recording.content_id, recording)
+    return list(files.values())
+
+
+def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | None) -> TranscriptManifest | None:
+    """The manifest of a recording that is transcribed as the job asks, its speakers called as it says."""
+    manifest = read_manifest(storage, recording.content_id, job.fingerprint)
+    return None if manifest is None else name_speakers(storage, manifest, job.names, owner)
+
+
+def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
+    """The parts of a recording.
+
+    Raises:
+        InvalidInputError: It is empty, corrupt, of no known format, or has no sound.
+    """
+    return plan_transcription(Path(recording.path), job.settings)
+
+
+def has_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> bool:
+    """Whether the part was transcribed before."""
+    return _read_part(storage, recording, part, job) is not None
+
+
+def transcribe_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> None:
+    """Transcribe a part and keep it, unless it is there.
+
+    Raises:
+        InvalidInputError: The recording can't be read there.
+        LoadError: The pipeline can't be loaded here.
+    """
+    if not has_part(storage, recording, part, job):
+        (written,) = transcribe_parts([(Path(recording.path), part)], job.settings)
+        storage.make()
+        storage.write(_part_name(recording, part, job), written.model_dump_json().encode())
+
+
+def finish_recording(
+    storage: Storage, recording: RecordingFile, parts: Sequence[Part], job: Job, owner: str | None
+) -> TranscriptManifest:
+    """Join a recording's parts, tell the speakers apart, and write all of its files.
+
+    Raises:
+        FileNotFoundError: A part is missing.
+        LeaseLostError: Another run took the folder over.
+    """
+    written = [_require_part(storage, recording, part, job) for part in parts]
+    transcript = join_parts(written, recording.name, recording.content_id, job.pinned)
+    transcript = _with_speakers(transcript, Path(recording.path), job)
+    page = link_recording(storage, planned_name(storage, recording.name, recording.content_id), recording.path)
+    manifest = write_transcript(storage, transcript, job.fingerprint, page, owner)
+    for name in [*(_part_name(recording, part, job) for part in parts), _failed_name(recording)]:
+        if storage.exists(name):
+            storage.remove(name)
+    return manifest
+
+
+def record_failure(storage: Storage, recording: RecordingFile, error: BaseException) -> FailedRecording:
+    """Write down why a recording has no transcript."""
+    failed = FailedRecording(recording=recording.name, error=f"{type(error).__name__}: {error}")
+    storage.make()
+    storage.write(_failed_name(recording), failed.model_dump_json(indent=2).encode() + b"\n")
+    return failed
+
+
+def _with_speakers(transcript: Transcript, path: Path, job: Job) -> Transcript:
+    if job.speakers == "off" or not transcript.segments:
+        return transcript
+    if job.speakers == 1:
+        turns = one_speaker(transcript.segments)
+    else:
+        count = None if job.speakers == "auto" else job.speakers
+        turns = diarize(channel_parts(path), count).turns or one_speaker(transcript.segments)
+    told = transcript.model_copy(update={"turns": turns, "segments": assign_speakers(transcript.segments, turns)})
+    names = {label: name for label, name in job.names.items() if label in told.speakers}
+    return told.model_copy(update={"names": names})
+
+
+def _require_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> PartTranscript:
+    written = _read_part(storage, recording, part, job)
+    if written is None:
+        raise FileNotFoundError(storage.path(_part_name(recording, part, job)))
+    return written
+
+
+def _read_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> PartTranscript | None:
+    content = storage.read(_part_name(recording, part, job))
+    try:
+        written = None if content is None else PartTranscript.model_validate_json(content)
+    except ValueError:
+        return None
+    return written if written is not None and written.part == part else None
+
+
+def _part_name(recording: RecordingFile, part: Part, job: Job) -> str:
+    return f"{PARTS}{recording.content_id}-{job.parts_fingerprint[:8]}/{part.index:05}.json"
+
+
+def _failed_name(recording: RecordingFile) -> str:
+    return f"{FAILED}{recording.content_id}.json"

@@ -1,0 +1,173 @@
+"""Transcribe recordings: each a task, a long one several, and none that fails stops the others."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed
+
+from pipeline_core.access import AccessPolicy
+from pipeline_core.errors import RecordError
+from pipeline_core.lease import claim_lease
+from pipeline_core.meeting.folder import TranscriptManifest, sweep
+from pipeline_core.meeting.parts import Part
+from pipeline_core.meeting.transcription import (
+    FailedRecording,
+    Job,
+    RecordingFile,
+    TranscriptionSummary,
+    find_new,
+    find_recordings,
+    finish_recording,
+    finished,
+    has_part,
+    plan_recording,
+    record_failure,
+)
+from pipeline_core.meeting.transcription import transcribe_part as transcribe
+from pipeline_core.meeting.transcription_report import markdown_summary
+from pipeline_core.sink import OutputRef
+from pipeline_core.sources import DatasetRef
+from pipeline_core.storage import Storage
+from tasks.audio_progress import AudioProgress
+from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently
+from tasks.runs import TAKEOVER_S
+
+_RETRIED: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": RETRIES,
+    "retry_delay_seconds": RETRY_DELAYS_S,
+    "retry_condition_fn": can_end_differently,
+}
+
+
+@task(task_run_name="find recordings", **_RETRIED)
+def list_recordings(where: str) -> list[RecordingFile]:
+    """The recordings at a path, by what they hold.
+
+    Raises:
+        DatasetNotFoundError: There are none.
+    """
+    found = find_new(find_recordings(where))
+    get_run_logger().info("%s recordings", f"{len(found):,}")
+    return found
+
+
+@task(task_run_name="{recording.name}: plan", **_RETRIED)
+def plan_parts(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
+    """The parts of a recording.
+
+    Raises:
+        InvalidInputError: It can't be read.
+    """
+    return plan_recording(recording, job)
+
+
+@task(task_run_name="{recording.name}: part {part.index}", **_RETRIED)
+def transcribe_part(recording: RecordingFile, part: Part, job: Job, output: str) -> Any:
+    """Transcribe a part, unless an earlier run did.
+
+    Raises:
+        RecordError: The recording can't be read or transcribed there.
+    """
+    storage = Storage(output)
+    if has_part(storage, recording, part, job):
+        return Completed(name="Cached", message="an earlier run transcribed this part")
+    transcribe(storage, recording, part, job)
+    return None
+
+
+@task(task_run_name="{recording.name}: write", **_RETRIED)
+def write_recording(
+    recording: RecordingFile, parts: tuple[Part, ...], job: Job, output: str, owner: str
+) -> TranscriptManifest:
+    """Tell the speakers apart and write all files of a recording.
+
+    Raises:
+        LeaseLostError: Another run took the folder over.
+    """
+    return finish_recording(Storage(output), recording, parts, job, owner)
+
+
+@task(task_run_name="report", cache_policy=NO_CACHE)
+def report_transcription(summary: TranscriptionSummary) -> None:
+    """Leave a summary of the run in Prefect's UI."""
+    key = f"transcripts-{flow_run.id}"
+    create_markdown_artifact(markdown_summary(summary), key=key, description="What was transcribed")
+
+
+def transcribe_recordings(where: str, output: OutputRef, job: Job) -> TranscriptionSummary:
+    """Transcribe what is new at a path, inside a flow.
+
+    Raises:
+        AccessRefusedError: A deployment's run names data, code or weights that its owner has not allowed.
+        DatasetNotFoundError: There are no recordings.
+        OutputInUseError: Another run that is alive holds the output folder.
+    """
+    deployed = deployment.id is not None
+    if deployed:
+        AccessPolicy.from_environment().check(DatasetRef(path=where), output, job.settings.pipeline)
+    started = time.monotonic()
+    storage = Storage(output.path)
+    storage.make()
+    with claim_lease(storage, wait_s=TAKEOVER_S if deployed else 0.0) as lease:
+        sweep(storage, lease.owner)
+        cached: list[TranscriptManifest] = []
+        done: list[TranscriptManifest] = []
+        failed: list[FailedRecording] = []
+        new: list[RecordingFile] = []
+        for recording in list_recordings(where):
+            manifest = finished(storage, recording, job, lease.owner)
+            if manifest is None:
+                new.append(recording)
+            else:
+                cached.append(manifest)
+        planned = list(_planned(new, job, storage, failed))
+        with AudioProgress(sum(part.duration_s for _, parts in planned for part in parts)) as progress:
+            for recording, parts in planned:
+                outcome = _transcribed(recording, parts, job, storage, lease.owner, progress)
+                if isinstance(outcome, TranscriptManifest):
+                    done.append(outcome)
+                else:
+                    failed.append(outcome)
+    return TranscriptionSummary(
+        output=output.path,
+        transcribed=tuple(done),
+        cached=tuple(cached),
+        failed=tuple(failed),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _planned(
+    recordings: Iterable[RecordingFile], job: Job, storage: Storage, failed: list[FailedRecording]
+) -> Iterator[tuple[RecordingFile, tuple[Part, ...]]]:
+    """The recordings that can be read, with their parts."""
+    for recording in recordings:
+        try:
+            yield recording, plan_parts(recording, job)
+        except RecordError as error:
+            failed.append(record_failure(storage, recording, error))
+
+
+def _transcribed(
+    recording: RecordingFile,
+    parts: tuple[Part, ...],
+    job: Job,
+    storage: Storage,
+    owner: str,
+    progress: AudioProgress,
+) -> TranscriptManifest | FailedRecording:
+    try:
+        for part in parts:
+            transcribe_part.submit(recording, part, job, storage.url).result()
+            progress.add(part.duration_s, Path(recording.path).name)
+        return write_recording(recording, parts, job, storage.url, owner)
+    except RecordError as error:
+        return record_failure(storage, recording, error)

@@ -1,0 +1,133 @@
+"""The flow meeting-transcription: what is new is transcribed, once, and what can't be stops nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny_whisper import babble, silence, whisper
+
+from flows.meeting_transcription import meeting_transcription
+from pipeline_core import PipelineSpec
+from pipeline_core.errors import DatasetNotFoundError, SpecError
+from pipeline_core.meeting import transcription
+from pipeline_core.meeting.folder import read_manifests, read_transcript
+from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.storage import Storage
+
+RATE = 16_000
+TALK = np.concatenate([silence(0.5), babble(1.5, 1), silence(1)])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TranscriptionSettings:
+    folder = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(11)
+    whisper(folder)
+    spec = PipelineSpec(task="automatic-speech-recognition", model=str(folder), device="cpu")
+    return TranscriptionSettings(pipeline=spec, language="en", part_s=60)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    (folder / "monday").mkdir(parents=True)
+    soundfile.write(folder / "talk.wav", TALK, RATE)
+    soundfile.write(folder / "monday" / "quiet.flac", silence(2), RATE)
+    return folder
+
+
+@pytest.fixture
+def arguments(recordings: Path, tmp_path: Path, settings: TranscriptionSettings) -> dict[str, Any]:
+    return {"recordings": str(recordings), "output": str(tmp_path / "out"), "settings": settings, "speakers": "off"}
+
+
+def test_each_recording_is_transcribed_once_whatever_it_is_called_later(run_flow, arguments, recordings) -> None:
+    first = run_flow(meeting_transcription, **arguments)
+    assert sorted(manifest.recording for manifest in first.state.result().transcribed) == ["quiet.flac", "talk.wav"]
+    assert first.states["talk.wav: part 0"] == first.states["talk.wav: write"] == "Completed"
+    storage = Storage(arguments["output"])
+    texts = {found.recording: read_transcript(storage, found).segments for found in read_manifests(storage)}
+    assert texts["talk.wav"]
+    assert texts["quiet.flac"] == ()
+    assert not [name for name in storage.names() if name.startswith(transcription.PARTS)]
+
+    (recordings / "talk.wav").rename(recordings / "renamed.wav")
+    shutil.copy(recordings / "renamed.wav", recordings / "copy.wav")
+    soundfile.write(recordings / "new.wav", TALK[: 2 * RATE], RATE)
+    second = run_flow(meeting_transcription, **arguments)
+    summary = second.state.result()
+    assert [manifest.recording for manifest in summary.transcribed] == ["new.wav"]
+    assert len(summary.cached) == 2
+    assert "talk.wav: part 0" not in second.states
+    assert len(list(read_manifests(storage))) == 3
+    markdown = second.artifacts["markdown"].data
+    assert "1 recordings transcribed" in markdown
+    assert "2 were there" in markdown
+    assert second.artifacts["progress"].data == 100.0
+
+
+def test_what_can_not_be_read_is_reported_and_stops_nothing(run_flow, arguments, recordings) -> None:
+    (recordings / "a-corrupt.wav").write_bytes(b"RIFF" + b"\0" * 400)
+    (recordings / "b-empty.mp3").write_bytes(b"")
+    soundfile.write(recordings / "c-short.wav", TALK[RATE : RATE + 3200], RATE)
+    summary = run_flow(meeting_transcription, **arguments).state.result()
+    assert sorted(failed.recording for failed in summary.failed) == ["a-corrupt.wav", "b-empty.mp3"]
+    assert len(summary.transcribed) == 3
+    storage = Storage(arguments["output"])
+    written = [json.loads(storage.read(name)) for name in storage.names() if name.startswith(transcription.FAILED)]
+    assert sorted(failed["recording"] for failed in written) == ["a-corrupt.wav", "b-empty.mp3"]
+    assert all(failed["error"].startswith("InvalidInputError") for failed in written)
+
+
+def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(
+    run_flow, arguments, recordings, monkeypatch
+) -> None:
+    (recordings / "talk.wav").unlink()
+    long = np.concatenate([TALK, silence(117), TALK])
+    soundfile.write(recordings / "long.wav", long, RATE)
+    transcribe, done = transcription.transcribe_parts, []
+
+    def stopping(parts: Any, settings: Any) -> Any:
+        if len(done) == 1:
+            raise RuntimeError("the machine stopped")
+        done.append(parts)
+        return transcribe(parts, settings)
+
+    monkeypatch.setattr(transcription, "transcribe_parts", stopping)
+    only = {**arguments, "recordings": str(recordings / "long.wav")}
+    seen = run_flow(meeting_transcription, last=None, **only)
+    assert "the machine stopped" in str(seen.error)
+    monkeypatch.setattr(transcription, "transcribe_parts", transcribe)
+    again = run_flow(meeting_transcription, **only)
+    assert again.states["long.wav: part 0"] == "Cached"
+    assert again.states["long.wav: part 1"] == "Completed"
+    storage = Storage(arguments["output"])
+    (manifest,) = read_manifests(storage)
+    starts = [segment.start_s for segment in read_transcript(storage, manifest).segments]
+    assert starts == sorted(starts)
+    assert min(starts) < 3
+    assert max(starts) > 119
+
+
+def test_names_given_later_change_files_and_transcribe_nothing(run_flow, arguments) -> None:
+    one = {**arguments, "speakers": 1}
+    run_flow(meeting_transcription, **one)
+    summary = run_flow(meeting_transcription, **one, names=("S1=Ana",)).state.result()
+    assert not summary.transcribed
+    storage = Storage(arguments["output"])
+    told = {found.recording: found.speakers for found in read_manifests(storage)}
+    assert told == {"talk.wav": ("Ana",), "quiet.flac": ()}
+
+
+def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_flow, arguments, tmp_path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    seen = run_flow(meeting_transcription, last=None, **{**arguments, "recordings": str(empty)})
+    assert isinstance(seen.error, DatasetNotFoundError)
+    seen = run_flow(meeting_transcription, last=None, **arguments, names=("Ana",))
+    assert isinstance(seen.error, SpecError)
