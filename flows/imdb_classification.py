@@ -4,13 +4,12 @@ from typing import Annotated
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import Field
 
-from flows.batch_inference import DEFAULT_FAILURES
 from flows.outcome import stating_outcome
-from pipeline_core.sink import OutputRef, RunSummary
+from flows.parameters import DEFAULT_FAILURES, Batches, Failures, Output, RowsPerShard, ShardsAtOnce, shown
+from pipeline_core.sink import RunSummary
 from pipeline_core.sources import DatasetRef
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import BatchPolicy, PipelineSpec
 from tasks.reports import evaluate_labels, report_run
 from tasks.runs import run_pipeline
 
@@ -27,14 +26,14 @@ def run_name() -> str:
 @flow(name="imdb-classification", flow_run_name=run_name)
 @stating_outcome
 def imdb_classification(
-    output: OutputRef,
-    dataset: DatasetRef = IMDB,
-    spec: PipelineSpec = SENTIMENT,
-    label_column: str | None = "label",
-    batch: BatchPolicy = BatchPolicy(),
-    failures: FailurePolicy = DEFAULT_FAILURES,
-    rows_per_shard: Annotated[int, Field(ge=1)] | None = None,
-    shards_at_once: Annotated[int, Field(ge=1)] = 1,
+    output: Output,
+    dataset: Annotated[DatasetRef, shown("Dataset", IMDB)] = IMDB,
+    spec: Annotated[PipelineSpec, shown("Pipeline", SENTIMENT)] = SENTIMENT,
+    label_column: Annotated[str | None, shown("Label column")] = "label",
+    failures: Failures = None,
+    batch: Batches = None,
+    rows_per_shard: RowsPerShard = None,
+    shards_at_once: ShardsAtOnce = 1,
 ) -> RunSummary:
     """Label every review of a dataset, and report how often the labels it has are met.
 
@@ -45,11 +44,12 @@ def imdb_classification(
         dataset: The reviews; the test split of IMDB unless set.
         spec: A text-classification pipeline.
         label_column: The column of the actual labels: the model's labels, or their numbers. Null for none.
-        batch: How to group rows; it changes no result.
         failures: How many rows may end in quarantine before the run fails; a tenth unless set.
+        batch: How to group rows; it changes no result, and is measured unless set.
         rows_per_shard: Rows that are committed together; about 16 shards unless set.
         shards_at_once: Shards in flight; those on one device still take turns.
     """
+    batch, failures = batch or BatchPolicy(), failures or DEFAULT_FAILURES
     plan, summary = run_pipeline(dataset, output, spec, batch, failures, rows_per_shard, shards_at_once, label_column)
     evaluation = evaluate_labels(output, label_column) if label_column is not None else None
     report_run(plan, summary, evaluation)

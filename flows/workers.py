@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -19,7 +19,9 @@ from cyclopts.validators import Number
 from flows.device_binding import Binding, bindings
 
 _POLL_S = 0.5
-_RESTART_S = 10.0
+_RESTART_S = 5.0
+# Runs of a worker that died are told to stop, and need a moment to say so to the server.
+_ORPHANS_S = 45.0
 
 app = App(name="workers", help="Serve a work pool with this machine's devices.")
 
@@ -106,11 +108,20 @@ class Worker:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to it and to whatever it has started; whether any of them is left."""
+        if self.process is None:
+            return False
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
     def kill(self) -> None:
-        """End it and whatever it has started and not ended, at once."""
+        """End it and whatever it has started, at once."""
+        self.signal_group(signal.SIGKILL)
         if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
@@ -118,7 +129,7 @@ def supervise(workers: Sequence[Worker], stop_s: float) -> None:
     """Keep the workers running until this process gets SIGINT or SIGTERM; then stop them all within ``stop_s``."""
     told = threading.Event()
     before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    restart_at: dict[int, float] = {}
+    died_at: dict[int, float] = {}
     try:
         for worker in workers:
             worker.start()
@@ -128,13 +139,16 @@ def supervise(workers: Sequence[Worker], stop_s: float) -> None:
                 code = worker.ended()
                 if code is None:
                     continue
-                if place not in restart_at:
+                if place not in died_at:
                     print(f"worker {worker.name!r} ended with {code}; it starts again", file=sys.stderr, flush=True)
-                    restart_at[place] = time.monotonic() + _RESTART_S
-                elif time.monotonic() >= restart_at[place]:
-                    worker.kill()  # runs that the dead worker left
+                    worker.signal_group(signal.SIGTERM)
+                    died_at[place] = time.monotonic()
+                    continue
+                silent_s = time.monotonic() - died_at[place]
+                if silent_s >= _RESTART_S and (silent_s >= _ORPHANS_S or not worker.signal_group(0)):
+                    worker.kill()
                     worker.start()
-                    del restart_at[place]
+                    del died_at[place]
         _stop(workers, stop_s)
     finally:
         for worker in workers:

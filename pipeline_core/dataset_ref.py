@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator,
 
 from pipeline_core.conditions import Condition
 from pipeline_core.data_file import Format
+from pipeline_core.form_schema import form_schema
 from pipeline_core.input_columns import Column
 
 
@@ -35,7 +36,16 @@ class DatasetRef(BaseModel):
             "stars >= 4", "lang == 'en'", "label in [0, 1]" or "text is not null".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        json_schema_extra=form_schema(
+            first=("path", "split", "column", "limit", "where"),
+            last=("media_root", "revision", "streaming"),
+            inputs={"where": {"type": "array", "items": {"type": "string"}}},
+        ),
+    )
 
     path: str = Field(min_length=1)
     name: str | None = None

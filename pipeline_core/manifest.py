@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline_core.columns import ArrayType
 from pipeline_core.figures import Figures
+from pipeline_core.form_schema import form_schema
 from pipeline_core.pinning import ModelRecord
 from pipeline_core.shards import RunPlan, Shard
 
@@ -25,7 +26,7 @@ class OutputRef(BaseModel):
         arrays: In which type features and depths are written; float16 takes half the space.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=form_schema())
 
     path: str = Field(min_length=1)
     replace: bool = False

@@ -50,7 +50,7 @@ def run_shard(
         LoadError: The pipeline can't be loaded here.
     """
     dataset = open_dataset(plan.dataset, spec.task, spec.parameters)
-    _check_unchanged(dataset, shard)
+    check_unchanged(dataset, shard)
     budget = FailureBudget(failures or FailurePolicy(), plan.rows, bad_rows_before)
     records = dataset.records(shard.start, shard.stop)
     inference = Inference(with_tensors(spec), records, batch or BatchPolicy(), on_progress)
@@ -65,7 +65,7 @@ def run_shard(
             for record, prediction in inference:
                 writer.write(record, prediction)
                 budget.count(prediction)
-            _check_unchanged(dataset, shard)
+            check_unchanged(dataset, shard)
             return writer.commit(inference.figures)
 
     return run_on(device, infer)
@@ -78,8 +78,12 @@ def with_tensors(spec: PipelineSpec) -> PipelineSpec:
     return spec.model_copy(update={"parameters": {**spec.parameters, "return_tensors": True}})
 
 
-def _check_unchanged(dataset: OpenDataset, shard: Shard) -> None:
-    """Look at the shard's files again: rows that were read from others would be lost or be there twice."""
+def check_unchanged(dataset: OpenDataset, shard: Shard) -> None:
+    """Look at the shard's files again: rows that were read from others would be lost or be there twice.
+
+    Raises:
+        DatasetChangedError: They are not the planned ones, or gone.
+    """
     try:
         found = dataset.fingerprint(shard.start, shard.stop)
     except FileNotFoundError as error:

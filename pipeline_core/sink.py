@@ -159,6 +159,18 @@ class OutputFolder:
         """
         return ShardWriter(self._storage, shard, plan, owner)
 
+    def read_shard(self, shard: Shard) -> tuple[pa.Table, pa.Table]:
+        """The rows of a shard that is done, as its files have them: the answered ones, and those in quarantine.
+
+        Raises:
+            OutputError: The part file is not there.
+        """
+        part, quarantine = (self._storage.read(name) for name in (shard.file, quarantine_file(shard)))
+        if part is None:
+            raise OutputError(f"shard {shard.name} is not in {self.ref.path!r}; run the plan again to do it")
+        bad = QUARANTINE_SCHEMA.empty_table() if quarantine is None else _read_table(quarantine)
+        return _read_table(part), bad
+
     def manifests(self, plan: RunPlan) -> list[ShardManifest]:
         """Manifests of the shards that are done, in order; their files are taken at their word."""
         fingerprint = plan.fingerprint
@@ -241,7 +253,7 @@ class OutputFolder:
         for manifest in self.manifests(plan):
             content = self._storage.read(quarantine_file(plan.shards[manifest.index])) if manifest.quarantined else None
             if content is not None:
-                tables.append(pq.ParquetFile(pa.BufferReader(content)).read())
+                tables.append(_read_table(content))
         return pa.concat_tables(tables)
 
     def _manifest(self, shard: Shard, plan_fingerprint: str) -> ShardManifest | None:
@@ -290,6 +302,10 @@ class OutputFolder:
             empty = pa.BufferOutputStream()
             pq.ParquetWriter(empty, plan.schema, compression="zstd").close()
             self._storage.write(plan.parts[0], empty.getvalue().to_pybytes())
+
+
+def _read_table(content: bytes) -> pa.Table:
+    return pq.ParquetFile(pa.BufferReader(content)).read()
 
 
 def _parse_plan(content: bytes | None) -> RunPlan | None:

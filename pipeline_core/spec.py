@@ -18,7 +18,9 @@ from pydantic import (
 )
 
 from pipeline_core.catalog import canonical_name, check_parameters, find_task
+from pipeline_core.form_schema import form_schema
 from pipeline_core.parameter_values import check_values
+from pipeline_core.task_inputs import TASK_INPUTS
 
 DEMO_MODEL = "demo:sentiment"
 QUANTIZATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -83,7 +85,23 @@ class PipelineSpec(BaseModel):
 
     # Pydantic prints the input of a spec that it refuses, and a token may be in it.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, protected_namespaces=(), hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,
+        json_schema_extra=form_schema(
+            first=("task", "model", "dtype", "quantization", "device", "on_long"),
+            last=("parameters", "model_kwargs", "trust_remote_code"),
+            # A server would keep it as it is, for all to read.
+            hidden=("token",),
+            inputs={
+                "task": {"type": "string", "enum": sorted(TASK_INPUTS)},
+                "device": {"type": "string"},
+                "device_map": {"type": "string", "enum": list(_DEVICE_MAPS)},
+                "quantization": {"type": "string", "enum": list(QUANTIZATIONS)},
+            },
+        ),
     )
 
     task: str
@@ -236,7 +254,14 @@ class BatchPolicy(BaseModel):
         preprocess_threads: Threads that prepare rows while the model runs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        json_schema_extra=form_schema(
+            inputs={name: {"type": "integer", "minimum": 1} for name in ("max_batch_tokens", "lookahead_rows")}
+        ),
+    )
 
     batch_size: PositiveInt | None = None
     max_batch_tokens: PositiveInt | Literal["auto"] = "auto"
@@ -265,7 +290,7 @@ class FailurePolicy(BaseModel):
         max_bad_fraction: Their share of all records, at most; None for any share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, json_schema_extra=form_schema())
 
     max_bad_rows: Annotated[int, Field(ge=0)] | None = None
     max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] | None = None

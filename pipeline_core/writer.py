@@ -116,11 +116,18 @@ class ShardWriter:
         except (RecordError, TypeError, ValueError) as error:
             self._set_aside_unwritable(record, error)
             return
-        row = {"id": record.id, **record.kept, **values}
-        self._pending.append(_Row(record, row, files))
-        self._pending_bytes += _size_bytes(row)
-        if len(self._pending) >= _ROWS_PER_GROUP or self._pending_bytes >= _BYTES_PER_GROUP:
-            self._flush()
+        self._add(_Row(record, {"id": record.id, **record.kept, **values}, files))
+
+    def keep(self, record: Record, row: dict[str, Any]) -> None:
+        """Add a record's row as the shard had it before: an answer without files that stays as it was.
+
+        Raises:
+            OutputError: The row is another record's.
+        """
+        if row.get("id") != record.id:
+            raise OutputError(f"shard {self._shard.name}: record {record.id!r} came with the row of {row.get('id')!r}")
+        self._rows += 1
+        self._add(_Row(record, row, []))
 
     def commit(self, figures: Figures) -> ShardManifest:
         """Make the shard done.
@@ -209,6 +216,12 @@ class ShardWriter:
         storage.rename(self._answers.name, self._shard.file)
         storage.sync(self._shard.file)
         storage.write(name, manifest.model_dump_json(indent=2).encode() + b"\n")
+
+    def _add(self, row: _Row) -> None:
+        self._pending.append(row)
+        self._pending_bytes += _size_bytes(row.values)
+        if len(self._pending) >= _ROWS_PER_GROUP or self._pending_bytes >= _BYTES_PER_GROUP:
+            self._flush()
 
     def _flush(self) -> None:
         pending, self._pending, self._pending_bytes = self._pending, [], 0

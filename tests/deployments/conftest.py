@@ -21,24 +21,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-WORDS = [
-    "a",
-    "quiet",
-    "triumph",
-    "two",
-    "hours",
-    "want",
-    "back",
-    "dull",
-    "great",
-    "wonderful",
-    "terrible",
-    "boring",
-    "movie",
-    "film",
-    "story",
-    "acting",
-]
+WORDS = "a quiet triumph two hours want back dull great wonderful terrible boring movie film acting".split()  # noqa: SIM905
 
 
 def free_port() -> int:
@@ -86,6 +69,7 @@ class Installation:
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
             "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "3",
             "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS": "600",
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         }
         if database is not None:
             server["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database

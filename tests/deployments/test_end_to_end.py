@@ -90,7 +90,10 @@ def test_the_same_on_postgresql(installation_on_postgresql):
     check_a_scheduled_and_an_ad_hoc_run(installation_on_postgresql)
 
 
-def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_every_row_once(installation):
+def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_every_row_once(
+    installation_on_postgresql,
+):
+    installation = installation_on_postgresql
     installation.command("pipeline-flows", "alerts", "setup", "--silence-s", 60)
     reviews = write_reviews(installation.data / "in" / "many.csv", 30_000)
     output = installation.data / "killed"
@@ -108,7 +111,7 @@ def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_
     wait_for_shards(3)
     (worker,) = children_of(workers.pid)
     worker.kill()  # the supervisor starts another
-    installation.wait_for_state(run, "AwaitingRetry", "Pending", "Submitting", within_s=60)
+    installation.wait_for_state(run, "AwaitingRetry", "Pending", "Submitting")
     committed = {path.name: path.read_bytes() for path in output.glob("_manifests/*.json")}
     wait_for_shards(len(committed) + 3)
     kill_with_children(workers.pid)  # nobody is left to say so

@@ -102,6 +102,17 @@ def test_weights_that_are_pickles_are_refused_unless_they_are_allowed(root, mode
     check(root, allow="remote-code, unsafe-weights", model_kwargs=model_kwargs)
 
 
+def test_media_may_come_from_below_the_roots_alone(root):
+    policy = AccessPolicy(roots=(str(root),))
+    for media_root, is_allowed in ((str(root / "in"), True), (str(root / "leads-out"), False)):
+        dataset = DatasetRef(path="demo:reviews", media_root=media_root)
+        if is_allowed:
+            policy.check(dataset, OutputRef(path=str(root / "out")), spec())
+        else:
+            with pytest.raises(AccessRefusedError, match="media_root"):
+                policy.check(dataset, OutputRef(path=str(root / "out")), spec())
+
+
 def test_models_tokenizers_and_loading_options_name_no_path_outside_either(root):
     for settings in ({"model": "/outside"}, {"tokenizer": "/outside"}, {"model_kwargs": {"cache_dir": "/outside"}}):
         with pytest.raises(AccessRefusedError, match="/outside"):

@@ -1,0 +1,146 @@
+"""Prefect's UI in a browser: the forms people fill in, and what they see of a run while it runs, after, and failed.
+
+With PIPELINE_FLOWS_SCREENSHOTS=docs/images it also takes the pictures that the documents show.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline_core.sink import OutputFolder
+
+from .conftest import write_reviews
+
+pytestmark = pytest.mark.real
+
+TIMEOUT_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def page(installation):
+    """A page of a headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        opened = browser.new_page(viewport={"width": 1200, "height": 1000})
+        opened.set_default_timeout(TIMEOUT_MS)
+        yield opened
+        browser.close()
+
+
+def picture(page, name: str, height: int | None = None) -> None:
+    folder = os.environ.get("PIPELINE_FLOWS_SCREENSHOTS")
+    if folder:
+        page.set_viewport_size({"width": 1200, "height": height or 1000})
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.set_viewport_size({"width": 1200, "height": 1000})
+
+
+def field(page, label: str, place: int = 0):
+    """The input below a label; Prefect's form does not tie them together."""
+    labels = page.locator("label").filter(has_text=label)
+    return labels.nth(place).locator("xpath=following::*[self::textarea or self::input][1]")
+
+
+def open_form(page, installation, name: str) -> None:
+    root = installation.url.removesuffix("/api")
+    page.goto(f"{root}/deployments/deployment/{installation.deployment_id(name)}/run")
+    page.get_by_text("Parameters", exact=True).wait_for()
+    page.get_by_text("Additional Options").wait_for()
+
+
+def runs_of(installation, name: str) -> list[dict]:
+    chosen = {"deployments": {"id": {"any_": [installation.deployment_id(name)]}}}
+    return [r for r in installation.api("POST", "/flow_runs/filter", chosen) if not r["auto_scheduled"]]
+
+
+@pytest.mark.parametrize("name", ["imdb-classification/nightly", "batch-inference/ad-hoc"])
+def test_a_form_asks_in_words_and_offers_choices(page, installation, name):
+    open_form(page, installation, name)
+    for text in (
+        "Dataset",
+        "Output",
+        "Pipeline",
+        "Task",
+        "Model (Optional)",
+        "Rows to take, at most, counted after where.",
+    ):
+        assert page.get_by_text(text, exact=True).first.is_visible(), text
+    assert page.get_by_text("Token", exact=False).filter(has_text="Token (Optional)").count() == 0
+    assert field(page, "Path").input_value() in ("stanfordnlp/imdb", "demo:reviews")
+    page.locator("label").filter(has_text="Dtype").locator("xpath=following::button[2]").click()
+    page.get_by_text("bfloat16", exact=True).wait_for()
+    page.keyboard.press("Escape")
+    picture(page, f"form-{name.split('/')[1]}", height=4400)
+
+
+def test_a_wrong_value_in_the_form_starts_nothing_and_a_right_one_runs_to_its_end(page, installation):
+    reviews = write_reviews(installation.data / "in" / "form.csv", 400)
+    output = installation.data / "from-the-form"
+    open_form(page, installation, "batch-inference/ad-hoc")
+    field(page, "Path").fill(str(reviews))
+    field(page, "Id column").fill("key")
+    field(page, "Path", 1).fill(str(output))
+    field(page, "Limit").fill("-5")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_timeout(3000)
+    assert runs_of(installation, "batch-inference/ad-hoc") == []
+
+    field(page, "Limit").fill("300")
+    page.get_by_role("button", name="Submit").click()
+    installation.wait_for(lambda: runs_of(installation, "batch-inference/ad-hoc"), "the run of the form")
+    (run,) = runs_of(installation, "batch-inference/ad-hoc")
+    installation.start_workers()
+    state, message = installation.wait_for_state(run["id"], "Completed", "Failed", "Crashed")
+    assert (state, message) == ("Completed", f"300 of 300 rows committed, 0 quarantined; in {output}")
+    assert OutputFolder(str(output)).table().column("id").to_pylist() == [f"r{row:06d}" for row in range(300)]
+
+    page.goto(f"{installation.url.removesuffix('/api')}/runs/flow-run/{run['id']}?tab=Artifacts")
+    page.get_by_text("300 rows answered, 0 quarantined").first.wait_for()
+    picture(page, "run-finished")
+    markdown = installation.api("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    (report,) = [artifact["id"] for artifact in markdown if artifact["type"] == "markdown"]
+    page.goto(f"{installation.url.removesuffix('/api')}/artifacts/artifact/{report}")
+    page.get_by_text("rows a second").first.wait_for()
+    picture(page, "report", height=1300)
+
+
+def test_a_page_of_a_run_shows_how_far_it_is_and_of_a_failed_one_why(page, installation):
+    many = write_reviews(installation.data / "in" / "many.csv", 20_000)
+    empty = installation.data / "in" / "empty.csv"
+    empty.write_text("key,text\n" + "".join(f"e{row},\n" for row in range(50)))
+    given = {"spec": {"task": "text-classification", "model": "demo:sentiment"}, "rows_per_shard": 1000}
+    failing, running = (
+        installation.run(
+            "batch-inference/ad-hoc",
+            {
+                **given,
+                "dataset": {"path": str(path), "column": "text"},
+                "output": {"path": str(installation.data / path.stem)},
+            },
+        )
+        for path in (empty, many)
+    )
+    root = installation.url.removesuffix("/api")
+    state, message = installation.wait_for_state(failing, "TooManyBadRows", "Completed", "Failed")
+    assert state == "TooManyBadRows"
+    assert message.startswith("0 of 50 rows committed, 0 quarantined; rerun to resume; FailureBudgetExceededError: ")
+    page.goto(f"{root}/runs/flow-run/{failing}")
+    page.get_by_text("TooManyBadRows").first.wait_for()
+    picture(page, "run-failed")
+
+    page.goto(f"{root}/runs/flow-run/{running}?tab=Artifacts")
+    installation.wait_for_state(running, "Running")
+    page.get_by_text("of 20,000 rows").first.wait_for()
+    picture(page, "run-progress")
+    installation.api("POST", f"/flow_runs/{running}/set_state", {"state": {"type": "CANCELLING"}})
+    installation.wait_for_state(running, "Cancelled")
+    folder = OutputFolder(str(installation.data / "many"))
+    assert not (installation.data / "many" / "_lease.json").exists()
+    assert len(folder.manifests(folder.require_plan())) < 20
