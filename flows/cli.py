@@ -164,6 +164,13 @@ def report(
     show_report(output, label_column)
 
 
+app.command("flows.replaying:replay", name="replay", help="Infer the rows in quarantine again, and no others.")
+app.command("flows.status:status", name="status", help="List the server's runs: how far they are, or how they ended.")
+app.command("flows.status:resume", name="resume", help="Go on with a run that failed, crashed or was cancelled.")
+app.command("flows.workers:app", name="workers", help="Serve a work pool with the devices of this machine.")
+app.command("flows.alerts:app", name="alerts", help="Tell people of runs that fail, and resume those that crash.")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit with its code."""
     given = sys.argv[1:] if arguments is None else arguments

@@ -1,22 +1,19 @@
 """The command ``pipeline-flows workers``: one for each GPU or several for the CPU, stopped together."""
 
-import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from flows.device_binding import Binding, bindings
+from flows.device_binding import bindings
+from flows.worker_process import Worker
 
 _POLL_S = 0.5
 _RESTART_S = 5.0
@@ -63,68 +60,6 @@ def start(
         supervise(workers, stop_s)
 
 
-@dataclass
-class Worker:
-    """One of Prefect's workers as a process that leads a group of its own.
-
-    Attributes:
-        pool: The work pool that it takes runs from.
-        binding: The device that it and its runs see.
-        queues: The work queues that it serves; none for all of the pool's.
-        environment: What its environment has besides this process' own.
-    """
-
-    pool: str
-    binding: Binding
-    queues: Sequence[str]
-    environment: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def name(self) -> str:
-        """Host and device, as the UI shows them."""
-        return f"{socket.gethostname()} {self.binding.name}"
-
-    def start(self) -> None:
-        """Start it; one that runs must have ended."""
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", self.pool]
-        command += ["--name", self.name, "--limit", "1"]
-        for queue in self.queues:
-            command += ["--work-queue", queue]
-        self.process = subprocess.Popen(  # noqa: S603  # the words are this module's
-            command,
-            env={**os.environ, **self.environment, **self.binding.environment, "PIPELINE_FLOWS_WORKER": self.name},
-            stdin=subprocess.DEVNULL,
-            # A terminal's Ctrl-C must reach it once, by way of this process.
-            start_new_session=True,
-        )
-
-    def ended(self) -> int | None:
-        """Its exit code, or None while it runs."""
-        return None if self.process is None else self.process.poll()
-
-    def signal(self, number: int) -> None:
-        """Send it a signal; its runs get theirs from it."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def signal_group(self, number: int) -> bool:
-        """Send a signal to it and to whatever it has started; whether any of them is left."""
-        if self.process is None:
-            return False
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        """End it and whatever it has started, at once."""
-        self.signal_group(signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait()
-
-
 def supervise(workers: Sequence[Worker], stop_s: float) -> None:
     """Keep the workers running until this process gets SIGINT or SIGTERM; then stop them all within ``stop_s``."""
     told = threading.Event()
@@ -141,11 +76,11 @@ def supervise(workers: Sequence[Worker], stop_s: float) -> None:
                     continue
                 if place not in died_at:
                     print(f"worker {worker.name!r} ended with {code}; it starts again", file=sys.stderr, flush=True)
-                    worker.signal_group(signal.SIGTERM)
+                    worker.tell_left()
                     died_at[place] = time.monotonic()
                     continue
                 silent_s = time.monotonic() - died_at[place]
-                if silent_s >= _RESTART_S and (silent_s >= _ORPHANS_S or not worker.signal_group(0)):
+                if silent_s >= _RESTART_S and (silent_s >= _ORPHANS_S or not worker.left()):
                     worker.kill()
                     worker.start()
                     del died_at[place]
@@ -161,5 +96,13 @@ def _stop(workers: Sequence[Worker], stop_s: float) -> None:
     for worker in workers:
         worker.signal(signal.SIGTERM)
     deadline = time.monotonic() + stop_s
-    while time.monotonic() < deadline and any(worker.ended() is None for worker in workers):
-        time.sleep(0.1)
+    told: set[str] = set()
+    while time.monotonic() < deadline:
+        ended = [worker for worker in workers if worker.ended() is not None]
+        for worker in ended:
+            if worker.name not in told:
+                worker.tell_left()
+                told.add(worker.name)
+        if len(ended) == len(workers) and not any(worker.left() for worker in workers):
+            return
+        time.sleep(0.2)

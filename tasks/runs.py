@@ -11,6 +11,7 @@ from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifes
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
 from tasks.progress import RunProgress, live_progress
+from tasks.secrets import load_secrets
 from tasks.shards import commit_run, infer_shard, plan_run
 
 # By then the lease of a run whose machine is gone has expired.
@@ -43,6 +44,7 @@ def run_pipeline(
         OutputMismatchError: The folder holds another plan's output.
         FailureBudgetExceededError: More rows failed than ``failures`` allows.
     """
+    load_secrets()
     if deployment.id is not None:
         AccessPolicy.from_environment().check(dataset, output, spec)
     with OutputFolder(output).claim(wait_s=TAKEOVER_S if deployment.id is not None else 0.0) as lease:

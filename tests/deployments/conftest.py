@@ -142,7 +142,8 @@ class Installation:
 
         self._webhook = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
         threading.Thread(target=self._webhook.serve_forever, daemon=True).start()
-        return f"json://127.0.0.1:{self._webhook.server_port}/"
+        self.address = f"json://127.0.0.1:{self._webhook.server_port}/"
+        return self.address
 
     def start_workers(self, *words: object, **environment: str) -> subprocess.Popen[bytes]:
         """Start ``pipeline-flows workers start`` for the CPU."""

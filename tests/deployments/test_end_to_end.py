@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline_core import PipelineSpec, infer
@@ -90,7 +91,7 @@ def test_the_same_on_postgresql(installation_on_postgresql):
     check_a_scheduled_and_an_ad_hoc_run(installation_on_postgresql)
 
 
-def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_every_row_once(
+def test_a_run_goes_on_after_its_workers_are_stopped_then_killed_then_their_machine_is_and_has_every_row_once(
     installation_on_postgresql,
 ):
     installation = installation_on_postgresql
@@ -100,36 +101,45 @@ def test_a_run_goes_on_after_its_worker_and_then_its_machine_are_killed_and_has_
     workers = installation.start_workers()
     run = installation.run("batch-inference/ad-hoc", parameters_of(installation, reviews, "killed", rows_per_shard=500))
 
-    def wait_for_shards(number: int) -> None:
+    def wait_for_shards(more: int) -> None:
+        wanted = len(list(output.glob("_manifests/*.json"))) + more
+
         def are_there() -> bool:
             state, message = installation.states(run)[-1]
             assert state not in ("Completed", "Failed"), message
-            return state == "Running" and len(list(output.glob("_manifests/*.json"))) >= number
+            return state == "Running" and len(list(output.glob("_manifests/*.json"))) >= wanted
 
-        installation.wait_for(are_there, f"{number} shards", within_s=180)
+        installation.wait_for(are_there, f"{more} more shards", within_s=240)
 
-    wait_for_shards(3)
-    (worker,) = children_of(workers.pid)
-    worker.kill()  # the supervisor starts another
-    installation.wait_for_state(run, "AwaitingRetry", "Pending", "Submitting")
+    def wait_until_resumed(times: int) -> None:
+        def is_resumed() -> bool:
+            return [name for name, _ in installation.states(run)].count("AwaitingRetry") == times
+
+        installation.wait_for(is_resumed, f"resumption {times} of {installation.states(run)}", within_s=240)
+
+    wait_for_shards(2)
+    workers.terminate()
+    assert workers.wait(90) == 0
+    wait_until_resumed(1)
+    assert not (output / "_lease.json").exists()
+
+    workers = installation.start_workers()
+    wait_for_shards(2)
+    (worker,) = psutil.Process(workers.pid).children()
+    worker.kill()  # the command starts another
+    wait_until_resumed(2)
     committed = {path.name: path.read_bytes() for path in output.glob("_manifests/*.json")}
-    wait_for_shards(len(committed) + 3)
+
+    wait_for_shards(2)
     kill_with_children(workers.pid)  # nobody is left to say so
     assert installation.states(run)[-1][0] == "Running"
     installation.start_workers()
-    state, message = installation.wait_for_state(run, "Completed", "Failed", within_s=400)
-    assert state == "Completed", message
-    assert message == f"30,000 of 30,000 rows committed, 0 quarantined; in {output}"
+    wait_until_resumed(3)
+    state, message = installation.wait_for_state(run, "Completed", "Failed", "Crashed")
+    assert (state, message) == ("Completed", f"30,000 of 30,000 rows committed, 0 quarantined; in {output}")
     assert_is_what_the_pipeline_says(output, texts_of(reviews), every=100)
     for name, manifest in committed.items():
         assert (output / "_manifests" / name).read_bytes() == manifest
     crashes = [message for name, message in installation.states(run) if name == "Crashed"]
-    assert len(crashes) == 2
-    assert crashes[1].startswith("no sign of life for 60 s")
-    assert [name for name, _ in installation.states(run)].count("AwaitingRetry") == 2
-
-
-def children_of(pid: int) -> list:
-    import psutil
-
-    return psutil.Process(pid).children()
+    assert len(crashes) == 3
+    assert crashes[2].startswith("no sign of life for 60 s")

@@ -11,6 +11,7 @@ from flows.cli import app
 from pipeline_core.sink import OutputFolder
 
 COMMANDS = ["run", "classify", "preview", "tasks", "doctor", "report"]
+COMMANDS += ["replay", "status", "resume", "workers", "alerts"]
 
 
 @pytest.fixture
