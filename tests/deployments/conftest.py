@@ -147,8 +147,9 @@ class Installation:
 
     def start_workers(self, *words: object, **environment: str) -> subprocess.Popen[bytes]:
         """Start ``pipeline-flows workers start`` for the CPU."""
-        program = [sys.executable, "-m", "flows.cli", "workers", "start", "--pool", "inference", "--cpu"]
-        return self.start("workers", *program, "--query-s", "1", *map(str, words), environment=environment)
+        pool = [] if "--pool" in words else ["--pool", "inference"]
+        program = [sys.executable, "-m", "flows.cli", "workers", "start", *pool, "--cpu", "--query-s", "1"]
+        return self.start("workers", *program, *map(str, words), environment=environment)
 
     def api(self, method: str, path: str, content: Any = None) -> Any:
         """Ask the server."""

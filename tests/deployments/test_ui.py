@@ -4,6 +4,7 @@ With PIPELINE_FLOWS_SCREENSHOTS=docs/images it also takes the pictures that the 
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -63,10 +64,13 @@ def runs_of(installation, name: str) -> list[dict]:
 @pytest.mark.parametrize("name", ["imdb-classification/nightly", "batch-inference/ad-hoc"])
 def test_a_form_asks_in_words_and_offers_choices(page, installation, name):
     open_form(page, installation, name)
-    for text in ("Dataset", "Output", "Pipeline", "Task", "Rows to take, at most, counted after where."):
-        page.get_by_text(text, exact=True).first.wait_for()
-    assert page.get_by_text("Token (Optional)").count() == 0
-    assert field(page, "Path").input_value() in ("stanfordnlp/imdb", "demo:reviews")
+    for label in ("Dataset", "Output", "Pipeline", "Task", "Model", "Rows per shard"):
+        page.locator("label").filter(has_text=label).first.wait_for()
+    page.get_by_text("Rows to take, at most, counted after where.").wait_for()
+    assert page.locator("label").filter(has_text=re.compile(r"Token\b")).count() == 0
+    places = [field(page, "Path", place).input_value() for place in (0, 1)]
+    outputs = installation.data / "outputs"
+    assert places in (["demo:reviews", f"{outputs}/ad-hoc"], [f"{outputs}/imdb", "stanfordnlp/imdb"])
     page.locator("label").filter(has_text="Dtype").locator("xpath=following::button[2]").click()
     page.get_by_text("bfloat16", exact=True).wait_for()
     page.keyboard.press("Escape")
