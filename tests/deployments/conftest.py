@@ -52,7 +52,7 @@ class Installation:
         self.data.mkdir()
         self.told: list[dict[str, Any]] = []
         self._folder = folder
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -94,7 +94,7 @@ class Installation:
                 stderr=log,
                 start_new_session=True,
             )
-        self._processes.append(process)
+        self._processes.append((name, process))
         return process
 
     def command(self, *words: object) -> str:
@@ -197,9 +197,14 @@ class Installation:
         if hasattr(self, "_webhook"):
             self._webhook.shutdown()
             self._webhook.server_close()
-        for process in reversed(self._processes):
-            kill_with_children(process.pid)
-            process.wait()
+        self.kill_all_but()
+
+    def kill_all_but(self, *names: str) -> None:
+        """End all programs but those of these names."""
+        for name, process in reversed(self._processes):
+            if name not in names and process.poll() is None:
+                kill_with_children(process.pid)
+                process.wait()
 
 
 def kill_with_children(pid: int) -> None:
@@ -213,15 +218,27 @@ def kill_with_children(pid: int) -> None:
                 found.kill()
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A server on SQLite with the pool and all deployments."""
+@pytest.fixture(scope="session")
+def sqlite_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     yield from _installed(tmp_path_factory.mktemp("installation"), None)
 
 
 @pytest.fixture(scope="module")
-def installation_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(sqlite_installation: Installation) -> Iterator[Installation]:
+    """A server on SQLite with the pool and all deployments, and no worker until a test starts some."""
+    yield sqlite_installation
+    sqlite_installation.kill_all_but("server")
+
+
+@pytest.fixture(scope="module")
+def installation_on_postgresql(postgresql_installation: Installation) -> Iterator[Installation]:
     """The same on PostgreSQL, where that is installed."""
+    yield postgresql_installation
+    postgresql_installation.kill_all_but("server")
+
+
+@pytest.fixture(scope="session")
+def postgresql_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("postgresql")
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     found = shutil.which("initdb") or (str(programs[-1]) if programs else None)

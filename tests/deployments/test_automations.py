@@ -13,7 +13,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def watched(installation: Installation) -> Installation:
+def watched(installation_on_postgresql: Installation) -> Installation:
+    installation = installation_on_postgresql
     address = installation.listen()
     installation.command("pipeline-flows", "alerts", "setup", "--attempts", 3)
     installation.command("pipeline-flows", "alerts", "setup", "--attempts", 3, "--notify", address)
@@ -60,6 +61,22 @@ def test_people_are_told_of_a_run_that_failed_or_is_late_and_why(watched, kind, 
     assert says in told["title"]
     assert told["message"].startswith("batch-inference: ")
     assert f"/runs/flow-run/{run}" in told["message"]
+
+
+def test_status_lists_a_run_that_failed_and_why_and_resume_has_a_worker_take_it_up(watched):
+    run = watched.run("batch-inference/ad-hoc")
+    set_state(watched, run, "RUNNING")
+    with pytest.raises(AssertionError, match="only a run that has ended can be resumed"):
+        watched.command("pipeline-flows", "resume", run)
+    set_state(watched, run, "FAILED", message="5 of 9 rows committed, 0 quarantined; rerun to resume; OSError: full")
+    listed = "".join(watched.command("pipeline-flows", "status").split())
+    assert run in "".join(character for character in listed if character not in "│┃")
+    assert "OSError" in listed
+    said = watched.command("pipeline-flows", "resume", run)
+    assert said.endswith("a worker goes on with it\n")
+    assert watched.states(run)[-1][0] == "AwaitingRetry"
+    with pytest.raises(AssertionError, match="the server has no run 'nothing'"):
+        watched.command("pipeline-flows", "resume", "nothing")
 
 
 def test_a_run_of_somebody_elses_flow_is_left_alone(watched):
