@@ -43,13 +43,6 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-app.command("flows.alerts:app", name="alerts", help="Tell people of runs that fail, and resume those that crash.")
-app.command("flows.transcribing:app", name="transcribe", help="Turn recordings into transcripts.")
-app.command("flows.status:status", name="status", help="List the server's runs: how far they are, or how they ended.")
-app.command("flows.status:resume", name="resume", help="Go on with a run that failed, crashed or was cancelled.")
-app.command("flows.replaying:replay", name="replay", help="Infer the rows in quarantine again, and no others.")
-app.command("flows.workers:app", name="workers", help="Serve a work pool with the devices of this machine.")
-
 Task = Annotated[str, Parameter(help="Such as text-classification; pipeline-flows tasks lists all.")]
 Dataset = Annotated[str, Parameter(help="A file, folder, glob, URL, Hub dataset, or demo:reviews.")]
 Output = Annotated[str, Parameter(help="The folder to write to, or its URL.")]
@@ -164,6 +157,7 @@ def report(
     show_report(output, label_column)
 
 
+app.command("flows.transcribing:app", name="transcribe", help="Turn recordings into transcripts.")
 app.command("flows.replaying:replay", name="replay", help="Infer the rows in quarantine again, and no others.")
 app.command("flows.status:status", name="status", help="List the server's runs: how far they are, or how they ended.")
 app.command("flows.status:resume", name="resume", help="Go on with a run that failed, crashed or was cancelled.")
