@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 # Halfway between where AMI's far-field speakers fall apart and where they run together.
 SAME_VOICE_DISTANCE = 0.55
 
+# Odd sounds add up: what is too little for a voice grows with the recording, up to some six seconds of speech.
 _LEAST_EMBEDDINGS = 3
+_LEAST_SHARE = 0.01
+_LEAST_AT_MOST = 12
 _MOST_CLUSTERED = 3_000
 
 
@@ -15,7 +18,7 @@ def group_voices(embeddings: NDArray[np.float32], speakers: int | None = None) -
 
     Average-linkage clustering over cosine distances, as pyannote's pipelines have it. Of a long recording, evenly
     spaced embeddings are clustered and the others go to the nearest speaker. Where the number of speakers is not
-    known, voices heard less than about two seconds in all go to the speaker whose voice is most alike.
+    known, voices heard for only a few seconds in all go to the speaker whose voice is most alike.
 
     Args:
         embeddings: ``(n, dimensions)``, one for each window of speech.
@@ -39,7 +42,8 @@ def group_voices(embeddings: NDArray[np.float32], speakers: int | None = None) -
     )
     labels = clustering.fit_predict(voices[some])
     names, sizes = np.unique(labels, return_counts=True)
-    kept = names if speakers is not None else names[sizes >= _LEAST_EMBEDDINGS]
+    least = min(max(_LEAST_EMBEDDINGS, round(_LEAST_SHARE * len(some))), _LEAST_AT_MOST)
+    kept = names if speakers is not None else names[sizes >= least]
     if not len(kept):
         kept = names[[int(sizes.argmax())]]
     centres = np.stack([voices[some][labels == name].mean(axis=0) for name in kept])

@@ -144,9 +144,10 @@ def test_voices_are_grouped_by_speaker_however_many_there_are(counts, known):
 
 
 def test_a_voice_that_is_heard_for_a_moment_is_no_speaker_unless_it_is_known_to_be():
-    embeddings, whose = voices(30, 30, 1)
-    assert len(set(group_voices(embeddings))) == 2
-    assert same_groups(group_voices(embeddings, 3), whose)
+    for counts in ((30, 30, 1), (900, 900, 8)):
+        embeddings, whose = voices(*counts)
+        assert len(set(group_voices(embeddings))) == 2
+        assert same_groups(group_voices(embeddings, 3), whose)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
