@@ -16,6 +16,7 @@ _ROWS = Group("Rows", sort_key=1)
 _PIPELINE = Group("Pipeline", sort_key=2)
 _BATCHES = Group("Batches", sort_key=3)
 _RUN = Group("Run", sort_key=4)
+_SPEECH = Group("Speech", sort_key=5)
 _COUNT = Number(gte=1)
 
 
@@ -127,6 +128,32 @@ class PipelineOptions:
             window_stride=self.window_stride,
             seed=self.seed,
         )
+
+
+@Parameter(name="*")
+@dataclass
+class SpeechOptions:
+    """How recordings are transcribed."""
+
+    language: Annotated[str, _option(_SPEECH, "auto, or a code such as en or de.")] = "auto"
+    translate: Annotated[bool, _option(_SPEECH, "Write English whatever is spoken.")] = False
+    speakers: Annotated[str, _option(_SPEECH, "How many speakers there are, auto, or off.")] = "auto"
+    names: Annotated[list[str], _option(_SPEECH, "What to call a speaker, such as S1=Ana.")] = field(
+        default_factory=list
+    )
+    timestamps: Annotated[Literal["word", "segment"], _option(_SPEECH, "Times of words, or of segments.")] = "word"
+
+    def told(self) -> int | Literal["auto", "off"]:
+        """The speakers as the flow takes them.
+
+        Raises:
+            SpecError: They are neither a number nor one of the words.
+        """
+        if self.speakers in ("auto", "off"):
+            return self.speakers  # type: ignore[return-value]
+        if not self.speakers.isdecimal() or int(self.speakers) < 1:
+            raise SpecError(f"speakers must be a number from 1 on, auto or off, but is {self.speakers!r} instead")
+        return int(self.speakers)
 
 
 @Parameter(name="*")

@@ -11,7 +11,7 @@ from flows.cli import app
 from pipeline_core.sink import OutputFolder
 
 COMMANDS = ["run", "classify", "preview", "tasks", "doctor", "report"]
-COMMANDS += ["replay", "status", "resume", "workers", "alerts"]
+COMMANDS += ["transcribe", "replay", "status", "resume", "workers", "alerts"]
 
 
 @pytest.fixture
