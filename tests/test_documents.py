@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from media_files import encoded, picture, tone, write_sound
+from tiny_whisper import whisper
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,6 +37,7 @@ def a_users_folder(tmp_path, monkeypatch, build_model):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(encoded(picture(seed=number)))
     write_sound(tmp_path / "meeting.flac", tone(2.0))
+    whisper(tmp_path / "openai" / "whisper-base")
     shutil.copytree(build_model("t5"), tmp_path / "google-t5" / "t5-small")
     shutil.copytree(build_model("answerer"), tmp_path / "deepset" / "tinyroberta-squad2")
     return tmp_path

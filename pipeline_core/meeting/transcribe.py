@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline_core.devices import run_on
+from pipeline_core.loading import load_pipeline
 from pipeline_core.meeting.chunking import Chunk, cut_chunks, whole_chunk
 from pipeline_core.meeting.parts import Part, Source, content_id, opened, plan_parts
 from pipeline_core.meeting.recognition import load_recognizer
@@ -82,7 +84,8 @@ def transcribe_parts(parts: Sequence[tuple[Source, Part]], settings: Transcripti
     """
     recognizer = load_recognizer(settings)
     heard = [_listen(source, part, settings.fixed_chunks, recognizer.max_chunk_s) for source, part in parts]
-    recognized = recognizer.recognize([chunks for chunks, _ in heard])
+    device = load_pipeline(settings.pipeline).device
+    recognized = run_on(device, recognizer.recognize, [chunks for chunks, _ in heard])
     return [
         PartTranscript(
             part=part,

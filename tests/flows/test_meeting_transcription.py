@@ -131,3 +131,18 @@ def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_f
     assert isinstance(seen.error, DatasetNotFoundError)
     seen = run_flow(meeting_transcription, last=None, **arguments, names=("Ana",))
     assert isinstance(seen.error, SpecError)
+
+
+def test_the_command_transcribes_and_says_what_failed(pipeline_flows, prefect_server, arguments, recordings) -> None:
+    (recordings / "corrupt.wav").write_bytes(b"RIFF" + b"\0" * 400)
+    model, output = arguments["settings"].pipeline.model, arguments["output"]
+    words = ["transcribe", recordings, "--output", output, "--model", model, "--language", "en", "--speakers", "off"]
+    code, text, err = pipeline_flows(*words)
+    assert code == 0, err
+    assert "2 recordings transcribed" in text
+    assert "no transcript of corrupt.wav: InvalidInputError" in text
+    assert "minutes of audio" in err
+    assert sorted(found.recording for found in read_manifests(Storage(output))) == ["quiet.flac", "talk.wav"]
+    code, text, _ = pipeline_flows(*words)
+    assert "0 recordings transcribed" in text
+    assert pipeline_flows("transcribe", recordings, "--output", output, "--speakers", "many").code == 2
