@@ -157,7 +157,7 @@ class RunProgress:
         self._next_update = started + max(_LEAST_INTERVAL_S, took / _MOST_OF_THE_TIME)
 
     def _description(self) -> str:
-        return f"**{escape(self.title)}**: {escape(self.line())}"
+        return f"**{escape(self.line())}**: {escape(self.title)}"
 
 
 @contextmanager

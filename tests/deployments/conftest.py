@@ -125,6 +125,8 @@ class Installation:
             "--overwrite",
         ]
         self.command("prefect", "--no-prompt", *words)
+        for queue, priority in (("ad-hoc", 1), ("nightly", 10)):
+            self.command("prefect", "work-queue", "create", queue, "--pool", "inference", "--priority", priority)
         self.command("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
 
     def listen(self) -> str:

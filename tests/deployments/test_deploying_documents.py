@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The server that this test has, and where it is.
-HAS = ("prefect server start", "export PREFECT_API_URL=", "export PIPELINE_FLOWS_DATA=")
+HAS = ("prefect server start", "export PREFECT_API_URL=", "export PIPELINE_FLOWS_DATA=", "prefect work-queue create")
 
 
 @pytest.mark.parametrize("name", ["deploying.md", "on-call.md", "upgrading.md"])

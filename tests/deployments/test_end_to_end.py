@@ -87,6 +87,28 @@ def test_a_scheduled_and_an_ad_hoc_run_end_with_the_rows_states_artifacts_and_lo
     check_a_scheduled_and_an_ad_hoc_run(installation)
 
 
+def test_ad_hoc_runs_go_before_nightly_ones_and_forms_are_enforced(installation):
+    queues = installation.api("POST", "/work_pools/inference/queues/filter", {})
+    priorities = {queue["name"]: queue["priority"] for queue in queues}
+    assert priorities["ad-hoc"] < priorities["nightly"]
+    ad_hoc, nightly = (
+        installation.api("GET", f"/deployments/name/{name}")
+        for name in ("batch-inference/ad-hoc", "imdb-classification/nightly")
+    )
+    assert (ad_hoc["work_queue_name"], nightly["work_queue_name"]) == ("ad-hoc", "nightly")
+    assert nightly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert nightly["global_concurrency_limit"]["limit"] == 1
+    for wrong in (
+        {"spec": {"task": "nonsense"}},
+        {"spec": {"task": "text-classification", "dtype": "float8"}},
+        {"spec": {"task": "text-classification", "token": "x"}},
+        {"dataset": {"path": "demo:reviews", "limit": 0}},
+        {"shards_at_once": 0},
+    ):
+        with pytest.raises(AssertionError, match=r": 4\d\d .*[Vv]alidation failed"):
+            installation.run("batch-inference/ad-hoc", wrong)
+
+
 def test_the_same_on_postgresql(installation_on_postgresql):
     check_a_scheduled_and_an_ad_hoc_run(installation_on_postgresql)
 

@@ -56,6 +56,15 @@ def open_form(page, installation, name: str) -> None:
     field(page, "Path").wait_for()
 
 
+def artifacts_of(installation, run: str) -> dict[str, str]:
+    found = installation.api("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    return {artifact["type"]: artifact["id"] for artifact in found}
+
+
+def open_artifact(page, installation, run: str, kind: str) -> None:
+    page.goto(f"{installation.url.removesuffix('/api')}/artifacts/artifact/{artifacts_of(installation, run)[kind]}")
+
+
 def runs_of(installation, name: str) -> list[dict]:
     chosen = {"deployments": {"id": {"any_": [installation.deployment_id(name)]}}}
     return [r for r in installation.api("POST", "/flow_runs/filter", chosen) if not r["auto_scheduled"]]
@@ -97,12 +106,11 @@ def test_a_wrong_value_in_the_form_starts_nothing_and_a_right_one_runs_to_its_en
     assert (state, message) == ("Completed", f"300 of 300 rows committed, 0 quarantined; in {output}")
     assert OutputFolder(str(output)).table().column("id").to_pylist() == [f"r{row:06d}" for row in range(300)]
 
-    page.goto(f"{installation.url.removesuffix('/api')}/runs/flow-run/{run['id']}?tab=Artifacts")
+    page.goto(f"{installation.url.removesuffix('/api')}/runs/flow-run/{run['id']}")
+    page.get_by_text("Artifacts", exact=True).click()
     page.get_by_text("300 rows answered, 0 quarantined").first.wait_for()
-    picture(page, "run-finished")
-    markdown = installation.api("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
-    (report,) = [artifact["id"] for artifact in markdown if artifact["type"] == "markdown"]
-    page.goto(f"{installation.url.removesuffix('/api')}/artifacts/artifact/{report}")
+    picture(page, "run-finished", height=1150)
+    open_artifact(page, installation, run["id"], "markdown")
     page.get_by_text("rows a second").first.wait_for()
     picture(page, "report", height=1300)
 
@@ -131,8 +139,9 @@ def test_a_page_of_a_run_shows_how_far_it_is_and_of_a_failed_one_why(page, insta
     page.get_by_text("TooManyBadRows").first.wait_for()
     picture(page, "run-failed")
 
-    page.goto(f"{root}/runs/flow-run/{running}?tab=Artifacts")
     installation.wait_for_state(running, "Running")
+    installation.wait_for(lambda: artifacts_of(installation, running), "the progress")
+    open_artifact(page, installation, running, "progress")
     page.get_by_text("of 20,000 rows").first.wait_for()
     picture(page, "run-progress")
     installation.api("POST", f"/flow_runs/{running}/set_state", {"state": {"type": "CANCELLING"}})
