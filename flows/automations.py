@@ -14,8 +14,6 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from flows.outcome import TOO_MANY_BAD_ROWS
 
 PREFIX = "pipeline-flows: "
-HEARTBEAT_S = 30
-"""Seconds between two signs of life of a run; Prefect accepts none that are closer."""
 
 _SUBJECTS = {
     "failed": ("prefect.flow-run.Failed", "failed"),

@@ -17,9 +17,6 @@ def status(
     from prefect import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
 
     from flows import flows_by_name
 
@@ -32,14 +29,17 @@ def status(
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=100,
         )
-        table = Table("state", "due", "attempt", Column("run", overflow="fold"), Column("says", overflow="fold"))
         for run in runs:
             says = (run.state.message if run.state is not None else None) or ""
             if run.state is not None and run.state.is_running():
                 says = _progress(client, run.id) or says
-            due = run.expected_start_time.strftime("%Y-%m-%d %H:%M UTC") if run.expected_start_time else ""
-            table.add_row(run.state_name or "", due, str(run.run_count), escape(f"{run.name}\n{run.id}"), escape(says))
-    Console().print(table if runs else f"no run in the last {hours:g} hours")
+            due = f"{run.expected_start_time:%Y-%m-%d %H:%M} UTC" if run.expected_start_time else ""
+            times = f"started {run.run_count} times, " if run.run_count > 1 else ""
+            print(_printable(f"{run.state_name}  {due}  {times}{run.name}  {run.id}"))
+            if says:
+                print(_printable(f"    {says}"))
+    if not runs:
+        print(f"no run in the last {hours:g} hours")
 
 
 def resume(
@@ -105,3 +105,8 @@ def _progress(client: Any, run_id: Any) -> str | None:
         limit=1,
     )
     return None if not found else (found[0].description or "").replace("**", "").replace("\\", "")
+
+
+def _printable(line: str) -> str:
+    """The line without what the name of a file or the text of a row could do to a terminal."""
+    return "".join(character if character.isprintable() else " " for character in line)

@@ -48,6 +48,8 @@ class Worker:
         self.process = subprocess.Popen(  # noqa: S603  # the words are this module's
             command,
             env={
+                # Without it nobody could tell a run whose machine is gone from a slow one.
+                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
                 **os.environ,
                 **self.environment,
                 **self.binding.environment,

@@ -137,10 +137,13 @@ def test_a_page_of_a_run_shows_how_far_it_is_and_of_a_failed_one_why(page, insta
     assert message.startswith("0 of 50 rows committed, 0 quarantined; rerun to resume; FailureBudgetExceededError: ")
     page.goto(f"{root}/runs/flow-run/{failing}")
     page.get_by_text("TooManyBadRows").first.wait_for()
+    page.get_by_text("Details", exact=True).click()
+    page.get_by_text("rerun to resume").first.wait_for()
     picture(page, "run-failed")
 
     installation.wait_for_state(running, "Running")
-    installation.wait_for(lambda: artifacts_of(installation, running), "the progress")
+    shards = installation.data / "many" / "_manifests"
+    installation.wait_for(lambda: len(list(shards.glob("*.json"))) >= 3, "three shards")
     open_artifact(page, installation, running, "progress")
     page.get_by_text("of 20,000 rows").first.wait_for()
     picture(page, "run-progress")
