@@ -414,7 +414,6 @@ def test_from_pretrained_is_put_back_after_a_load(model):
 @pytest.mark.parametrize(
     ("task", "kind", "parameters"),
     [
-        ("token-classification", "tokens", {"aggregation_strategy": "nope"}),
         ("feature-extraction", "features", {"truncation": True, "tokenize_kwargs": {"truncation": True}}),
     ],
 )
