@@ -15,7 +15,7 @@ demo: setup
 	@echo "  $(BIN)/pipeline-flows classify reviews.csv --output out/reviews"
 
 test: setup
-	$(BIN)/pytest -q -m "not real"
+	$(BIN)/pytest -q -m "not real" -n auto --dist loadfile
 	@echo "Next: \`make demo\` classifies the bundled reviews; \`make lint\` checks style, types and imports."
 
 setup: .venv/installed

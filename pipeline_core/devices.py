@@ -3,7 +3,6 @@
 import contextvars
 import platform
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
+from pipeline_core.cpu_dtype import fastest_cpu_dtype
 from pipeline_core.errors import DeviceNotFoundError
 
 Result = TypeVar("Result")
@@ -77,17 +77,14 @@ def memory_bytes(device: torch.device) -> tuple[int, int]:
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """float32, float16 or bfloat16: what the device multiplies matrices fastest in.
 
-    Known where the hardware says so, so that two runs on one machine agree: bfloat16 on GPUs from
-    compute capability 8 on and on CPUs with AMX or AVX512-BF16, float16 on older GPUs. On any other
-    CPU, where bfloat16 may be emulated, both are measured for some ten milliseconds.
+    bfloat16 on GPUs from compute capability 8 on, float16 on older ones and on Macs; see ``fastest_cpu_dtype`` for
+    CPUs.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     if device.type == "mps":
         return torch.float16
-    if device.type == "xpu" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported():
-        return torch.bfloat16
-    return torch.bfloat16 if _bfloat16_gain() > 1.2 else torch.float32
+    return torch.bfloat16 if device.type == "xpu" else fastest_cpu_dtype(device_name(device))
 
 
 def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -99,19 +96,6 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     with _threads_lock:
         thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, f"device-{device}"))
     return thread.submit(contextvars.copy_context().run, work, *arguments).result()
-
-
-def _bfloat16_gain() -> float:
-    """float32's time over bfloat16's for a linear layer over 512 tokens of width 768, the best of ten each."""
-    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    with torch.inference_mode():
-        for _ in range(10):
-            for dtype in best:
-                tokens, weight = torch.zeros(512, 768, dtype=dtype), torch.zeros(768, 768, dtype=dtype)
-                start = time.perf_counter()
-                torch.nn.functional.linear(tokens, weight)
-                best[dtype] = min(best[dtype], time.perf_counter() - start)
-    return best[torch.float32] / best[torch.bfloat16]
 
 
 def _address_space_limit() -> int | None:

@@ -6,6 +6,7 @@ import psutil
 import pytest
 import torch
 
+from pipeline_core.cpu_dtype import bfloat16_gain, fastest_cpu_dtype
 from pipeline_core.devices import (
     available_devices,
     device_name,
@@ -86,25 +87,30 @@ def test_the_fastest_dtype_of_a_mac_is_float16():
     assert fastest_dtype(torch.device("mps")) == torch.float16
 
 
-@pytest.mark.parametrize("extension", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
-def test_a_cpu_with_instructions_for_bfloat16_uses_them(monkeypatch, extension):
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == extension)
+def test_a_cpu_with_amx_is_fastest_in_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert fastest_dtype.__wrapped__(torch.device("cpu")) == torch.bfloat16
 
 
 @pytest.mark.parametrize(("gain", "dtype"), [(0.2, torch.float32), (1.1, torch.float32), (1.9, torch.bfloat16)])
-def test_another_cpu_uses_bfloat16_only_where_it_is_clearly_faster(monkeypatch, gain, dtype):
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: False)
-    monkeypatch.setattr("pipeline_core.devices._bfloat16_gain", lambda: gain)
-    assert fastest_dtype.__wrapped__(torch.device("cpu")) == dtype
+def test_another_cpu_uses_bfloat16_only_where_it_is_clearly_faster(monkeypatch, fresh_cache, gain, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("pipeline_core.cpu_dtype.bfloat16_gain", lambda: gain)
+    assert fastest_cpu_dtype("a CPU") == dtype
+
+    # The next run measures nothing, and agrees; another CPU is measured by itself, and so is damage.
+    monkeypatch.setattr("pipeline_core.cpu_dtype.bfloat16_gain", lambda: 3 - gain)
+    assert fastest_cpu_dtype("a CPU") == dtype
+    assert fastest_cpu_dtype("another CPU") != dtype
+    for file in (fresh_cache / "dtypes").iterdir():
+        file.write_bytes(b"\xff")
+    assert fastest_cpu_dtype("a CPU") != dtype
 
 
-def test_the_dtypes_of_this_cpu_can_be_measured(monkeypatch):
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: False)
-    assert fastest_dtype.__wrapped__(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+def test_the_dtypes_of_this_cpu_can_be_measured(monkeypatch, fresh_cache):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert fastest_cpu_dtype("this CPU") in (torch.float32, torch.bfloat16)
+    assert bfloat16_gain() > 0
 
 
 def test_the_cpu_is_named_with_its_threads():
