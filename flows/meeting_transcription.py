@@ -6,11 +6,11 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.parameters import Output, shown
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import parse_names
 from pipeline_core.meeting.transcription import Job, TranscriptionSummary
 from pipeline_core.pinning import pin
-from pipeline_core.sink import OutputRef
 from pipeline_core.spec import PipelineSpec
 from tasks.transcripts import report_transcription, transcribe_recordings
 
@@ -24,11 +24,11 @@ def run_name() -> str:
 
 @flow(name="meeting-transcription", flow_run_name=run_name)
 def meeting_transcription(
-    recordings: str,
-    output: OutputRef,
-    settings: TranscriptionSettings = WHISPER,
-    speakers: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto",
-    names: tuple[str, ...] = (),
+    recordings: Annotated[str, shown("Recordings")],
+    output: Output,
+    settings: Annotated[TranscriptionSettings, shown("Settings", WHISPER)] = WHISPER,
+    speakers: Annotated[Annotated[int, Field(ge=1)] | Literal["auto", "off"], shown("Speakers")] = "auto",
+    names: Annotated[tuple[str, ...], shown("Names")] = (),
 ) -> TranscriptionSummary:
     """Turn each recording into a transcript.
 

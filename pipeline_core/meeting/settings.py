@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from pipeline_core.catalog import find_task
+from pipeline_core.form_schema import form_schema
 from pipeline_core.pinning import PinnedSpec
 from pipeline_core.spec import PipelineSpec
 
@@ -29,7 +30,7 @@ class TranscriptionSettings(BaseModel):
         batch_size: Chunks a batch; None for as many as suit the device. It changes no transcript.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=form_schema(first=("language",)))
 
     pipeline: PipelineSpec
     language: str | None = None

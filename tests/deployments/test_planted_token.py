@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_a_planted_token_is_in_no_log_result_artifact_answer_or_file(installatio
     installation.environment["PIPELINE_FLOWS_TEST_TOKEN"] = TOKEN
     made = "import os; from prefect.blocks.system import Secret; "
     made += "Secret(value=os.environ['PIPELINE_FLOWS_TEST_TOKEN']).save('hub-token', overwrite=True)"
-    assert installation.start("block", "python", "-c", made).wait(120) == 0
+    assert installation.start("block", sys.executable, "-c", made).wait(120) == 0
     del installation.environment["PIPELINE_FLOWS_TEST_TOKEN"]
     installation.start_workers(PIPELINE_FLOWS_SECRETS="HF_TOKEN=hub-token")
     reviews = write_reviews(installation.data / "in" / "reviews.csv", 200)

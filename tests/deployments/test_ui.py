@@ -70,6 +70,14 @@ def runs_of(installation, name: str) -> list[dict]:
     return [r for r in installation.api("POST", "/flow_runs/filter", chosen) if not r["auto_scheduled"]]
 
 
+def test_the_form_of_the_transcription_asks_for_recordings(page, installation):
+    open_form(page, installation, "meeting-transcription/hourly")
+    for label in ("Recordings", "Output", "Settings", "Language", "Speakers"):
+        page.locator("label").filter(has_text=label).first.wait_for()
+    assert field(page, "Recordings").input_value() == f"{installation.data}/recordings"
+    picture(page, "form-hourly", height=1900)
+
+
 @pytest.mark.parametrize("name", ["imdb-classification/nightly", "batch-inference/ad-hoc"])
 def test_a_form_asks_in_words_and_has_what_the_deployment_sets(page, installation, name):
     open_form(page, installation, name)

@@ -4,8 +4,9 @@ import pytest
 
 from pipeline_core import BatchPolicy, DatasetRef, FailurePolicy, PipelineSpec
 from pipeline_core.manifest import OutputRef
+from pipeline_core.meeting.settings import TranscriptionSettings
 
-MODELS = [PipelineSpec, DatasetRef, OutputRef, BatchPolicy, FailurePolicy]
+MODELS = [PipelineSpec, DatasetRef, OutputRef, BatchPolicy, FailurePolicy, TranscriptionSettings]
 
 
 @pytest.mark.parametrize("model", MODELS)
