@@ -170,7 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    _quiet_libraries(debug)
+    # A worker's own output is its log.
+    _quiet_libraries(debug or given[:1] == ["workers"])
     sys.exit(_exit_code(lambda: app(_spelled_out(given), exit_on_error=False, print_error=False), debug))
 
 

@@ -1,6 +1,6 @@
 """Prefect's UI in a browser: the forms people fill in, and what they see of a run while it runs, after, and failed.
 
-With PIPELINE_FLOWS_SCREENSHOTS=docs/images it also takes the pictures that the documents show.
+With PIPELINE_FLOWS_SCREENSHOTS=$PWD/docs/images it also takes the pictures that the documents show.
 """
 
 import os
