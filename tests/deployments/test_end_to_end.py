@@ -77,8 +77,12 @@ def check_a_scheduled_and_an_ad_hoc_run(installation: Installation) -> None:
         assert "300 rows answered, 0 quarantined" in artifacts["markdown"]["data"]
         figures = {row["figure"]: row["value"] for row in json.loads(artifacts["table"]["data"])}
         assert figures["rows answered"] == "300"
-    logs = installation.api("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [ad_hoc]}}})
-    assert any("300 rows in 3 shards" in log["message"] for log in logs)
+
+    def is_logged() -> bool:
+        logs = installation.api("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [ad_hoc]}}})
+        return any("300 rows in 3 shards" in log["message"] for log in logs)
+
+    installation.wait_for(is_logged, "the run's log")
     workers.terminate()
     assert workers.wait(90) == 0
 
