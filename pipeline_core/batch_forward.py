@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 
-from pipeline_core.batch_inputs import Filling, collate, equal_key, input_length
+from pipeline_core.batch_inputs import Filling, collate, equal_key, input_length, parts_key
 from pipeline_core.batch_layout import BatchLayout, LayoutError, agree
 from pipeline_core.batch_trust import BatchTrust
 from pipeline_core.catalog import Batching
 from pipeline_core.generation import Generation, seeded
 from pipeline_core.memory import is_out_of_memory
 from pipeline_core.records import Chunk
+
+# A batch whose chunks differ in length by more than this times what was tried is tried again.
+_SEEN = 1.5
 
 
 class BatchForward:
@@ -47,6 +50,10 @@ class BatchForward:
         self._filling = filling or Filling()
         self._generation = generation
         self._chunks = chunks
+        self._frames: Callable[[int], int] | None = None
+        frames = getattr(pipeline.model, "_get_feat_extract_output_lengths", None)
+        if frames is not None:
+            self._frames = lambda length: int(frames(length))
 
     def outputs(self, chunks: Sequence[Chunk]) -> list[Any]:
         """The pipeline's output for each chunk of a batch, as each would be alone."""
@@ -55,9 +62,10 @@ class BatchForward:
         kind: Batching = "shape" if len({equal_key(chunk.inputs) for chunk in chunks}) == 1 else "pad"
         if not self._trust.allows(kind):
             return self._in_smaller_batches(chunks)
-        layout = self._trust.layouts.get(kind)
-        if layout is None:
-            return self._first_batch(chunks, kind)
+        lengths = [input_length(chunk.inputs) for chunk in chunks]
+        layout = self._trust.layouts.get(self._key(kind, chunks))
+        if layout is None or _spread(lengths) > _SEEN * layout.spread:
+            return self._first_batch(chunks, kind, lengths)
         try:
             return self._split(layout, self._together(chunks), chunks)
         except LayoutError:  # a record of another kind is among them
@@ -82,17 +90,33 @@ class BatchForward:
     def _split(self, layout: BatchLayout, batch: Any, chunks: Sequence[Chunk]) -> list[Any]:
         return layout.split(batch, [input_length(chunk.inputs) for chunk in chunks], self._filling.side)
 
-    def _first_batch(self, chunks: Sequence[Chunk], kind: Batching) -> list[Any]:
+    def _first_batch(self, chunks: Sequence[Chunk], kind: Batching, lengths: Sequence[int]) -> list[Any]:
         """Run the longest and the shortest chunk one by one and together; then the rest as that turned out."""
-        ends = [chunks[0], chunks[-1]]
-        alone = [self._alone(chunk) for chunk in ends]
-        layout = self._proven(kind, ends, alone)
+        if kind == "pad" and not self._tells_apart(lengths):
+            return self._in_smaller_batches(chunks)
+        places = sorted(range(len(chunks)), key=lambda place: lengths[place])
+        ends = [places[-1], places[0]]
+        tried = [chunks[place] for place in ends]
+        alone = [self._alone(chunk) for chunk in tried]
+        layout = self._proven(kind, tried, alone)
         if layout is None:
             self._trust.lower(kind)
         else:
-            self._trust.layouts[kind] = layout
-        rest = self.outputs(chunks[1:-1]) if len(chunks) > 2 else []
-        return [alone[0], *rest, alone[1]]
+            self._trust.layouts[self._key(kind, chunks)] = layout
+        left = [place for place in range(len(chunks)) if place not in ends]
+        outputs = dict(zip(ends, alone, strict=True))
+        if left:
+            outputs.update(zip(left, self.outputs([chunks[place] for place in left]), strict=True))
+        return [outputs[place] for place in range(len(chunks))]
+
+    def _tells_apart(self, lengths: Sequence[int]) -> bool:
+        """Whether padding shows in the outputs of the longest and the shortest chunk."""
+        frames = self._frames or (lambda length: length)
+        return frames(min(lengths)) < frames(max(lengths))
+
+    @staticmethod
+    def _key(kind: Batching, chunks: Sequence[Chunk]) -> Hashable:
+        return kind, parts_key(chunks[0].inputs)
 
     def _proven(self, kind: Batching, chunks: Sequence[Chunk], alone: Sequence[Any]) -> BatchLayout | None:
         """How outputs divide, if two chunks give together what each gives alone."""
@@ -100,7 +124,7 @@ class BatchForward:
         layout = BatchLayout(
             alone,
             [input_length(chunk.inputs) for chunk in chunks],
-            getattr(self._pipeline.model, "_get_feat_extract_output_lengths", None),
+            self._frames,
             generation.trimmed if generation is not None else None,
             generation is not None and generation.decodes_only and kind == "pad",
         )
@@ -133,3 +157,7 @@ class BatchForward:
         for places in groups.values():
             outputs.update(zip(places, self.outputs([chunks[place] for place in places]), strict=True))
         return [outputs[place] for place in range(len(chunks))]
+
+
+def _spread(lengths: Sequence[int]) -> float:
+    return max(lengths) / max(1, min(lengths))

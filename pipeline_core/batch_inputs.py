@@ -48,6 +48,12 @@ def padded_key(inputs: Any) -> Hashable:
     return _key(inputs, _FILLED)
 
 
+def parts_key(inputs: Any) -> Hashable:
+    """What a chunk's inputs consist of, whatever their sizes: their names, and the rows of each tensor."""
+    names = tuple(sorted(inputs)) if isinstance(inputs, Mapping | UserDict) else None
+    return names, tuple(sorted((name, tensor.shape[0] if tensor.ndim else 0) for name, tensor in tensors(inputs)))
+
+
 def input_length(inputs: Any) -> int:
     """Size of dimension 1 of what is filled up: tokens, samples or frames; 0 where nothing is."""
     if isinstance(inputs, Mapping | UserDict):
@@ -113,8 +119,11 @@ def _together(name: str, values: list[Any], filling: Filling) -> Any:
         return torch.cat(values)
     fill = filling.token if name in _TOKENS else filling.sound if name in _SOUNDS else _MASKS[name]
     longest = max(value.shape[1] for value in values)
-    whole = first.new_full((len(values), longest, *first.shape[2:]), fill)
-    for row, value in zip(whole, values, strict=True):
-        length = value.shape[1]
-        row[longest - length if filling.side == "left" else 0 :][:length] = value[0]
+    whole = first.new_full((sum(map(len, values)), longest, *first.shape[2:]), fill)
+    filled = 0
+    for value in values:
+        rows, length = value.shape[:2]
+        start = longest - length if filling.side == "left" else 0
+        whole[filled : filled + rows, start : start + length] = value
+        filled += rows
     return whole

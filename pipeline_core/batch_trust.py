@@ -18,12 +18,13 @@ class BatchTrust:
 
     Attributes:
         batching: "pad" if unequal chunks may share a batch, "shape" if only equal ones may, else "alone".
-        layouts: How the outputs of a kind of batch divide, for kinds that have been proven.
+        layouts: How the outputs of a kind of batch divide, by its kind and what its inputs consist of, where it
+            has been proven.
     """
 
     def __init__(self, batching: Batching) -> None:
         self.batching = batching
-        self.layouts: dict[Batching, BatchLayout] = {}
+        self.layouts: dict[Hashable, BatchLayout] = {}
 
     def allows(self, kind: Batching) -> bool:
         """Whether chunks of this kind may share a batch: "pad" for unequal ones, "shape" for equal ones."""
@@ -31,7 +32,8 @@ class BatchTrust:
 
     def lower(self, kind: Batching) -> None:
         """A batch of this kind changed an answer: batch less from now on."""
-        self.batching = _LESS[kind]
+        if _RANK[_LESS[kind]] < _RANK[self.batching]:
+            self.batching = _LESS[kind]
 
 
 def trust_of(model: Any, use: Hashable, stated: Batching) -> BatchTrust:

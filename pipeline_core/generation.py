@@ -2,10 +2,12 @@
 
 import copy
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline_core.spec import SAMPLING, PipelineSpec
@@ -28,6 +30,8 @@ _OF_THE_PROMPT = {"min_length": 0, "no_repeat_ngram_size": 0, "repetition_penalt
 _OF_THE_ENCODER = {"encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0}
 _UNKNOWN_LENGTH_TOKENS = 256
 
+_numpy_lock = threading.Lock()
+
 
 class Generation:
     """How a pipeline generates under a spec.
@@ -48,7 +52,9 @@ class Generation:
         self.pipeline = pipeline
         settings = pipeline._get_set_generation_params(pipeline._prepare_generate_kwargs(dict(nested)))
         self._settings = settings
-        self.samples = bool(settings.get("do_sample"))
+        # Whisper samples wherever it falls back to a temperature above zero.
+        falls_back = hasattr(pipeline.model, "generate_with_fallback") and _any_above_zero(settings.get("temperature"))
+        self.samples = bool(settings.get("do_sample")) or falls_back
         self.alone = self.samples or bool(_ALONE & asked.keys())
         self._eos = _ids(settings.get("eos_token_id"))
         pad = settings.get("pad_token_id")
@@ -130,15 +136,16 @@ class Generation:
         return any(string in text for string in strings)
 
 
-def record_seed(seed: int, record_id: str) -> int:
+def record_seed(seed: int, record_id: str, chunk: int = 0) -> int:
     """The seed under which a record is sampled: the same in every run, batch and shard.
 
     Args:
         seed: ``PipelineSpec.seed``.
         record_id: The record's id.
+        chunk: The number of the chunk in the record; each draws from a seed of its own.
     """
-    digest = hashlib.blake2b(f"{seed}\0{record_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    named = f"{seed}\0{record_id}" + (f"\0{chunk}" if chunk else "")
+    return int.from_bytes(hashlib.blake2b(named.encode(), digest_size=8).digest(), "big") >> 1
 
 
 @contextmanager
@@ -147,6 +154,23 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def numpy_seeded(seed: int) -> Iterator[None]:
+    """Draw numpy's global random numbers from ``seed``, one thread at a time, and leave its state as it was."""
+    with _numpy_lock:
+        before = np.random.get_state()
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+def _any_above_zero(temperature: Any) -> bool:
+    given = temperature if isinstance(temperature, list | tuple) else [temperature]
+    return any(value is not None and value > 0 for value in given)
 
 
 def _ids(given: Any) -> Sequence[int]:

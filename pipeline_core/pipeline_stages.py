@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from pipeline_core.batch_forward import BatchForward
 from pipeline_core.batch_inputs import Filling
 from pipeline_core.batch_trust import trust_of
 from pipeline_core.catalog import Batching, find_task
-from pipeline_core.generation import Generation, record_seed
+from pipeline_core.generation import Generation, numpy_seeded, record_seed
 from pipeline_core.input_shapes import shape_inputs
 from pipeline_core.raw_inputs import MediaInputs
 from pipeline_core.records import Chunk, Record, RowError
@@ -44,6 +45,8 @@ class PipelineStages:
         self._text = TextLimit(pipeline, self._task.name, spec) if self._task.modality == "text" else None
         samples = self._generation is not None and self._generation.samples
         self._is_random = samples or self._task.name == "text-to-audio"
+        # CLAP takes a stretch of long sound at random.
+        self._draws_sound = getattr(pipeline.feature_extractor, "truncation", None) in ("rand_trunc", "fusion")
         filling = self._filling()
         self._trust = trust_of(pipeline.model, (self._task.name, spec.fingerprint), self._stated(filling))
         self._forward = BatchForward(
@@ -61,6 +64,9 @@ class PipelineStages:
         with self._tokenizers.borrowed() as tokenizer:
             pipeline = copy.copy(self._pipeline)
             pipeline.tokenizer = tokenizer
+            if getattr(pipeline.processor, "tokenizer", None) is not None:
+                pipeline.processor = copy.copy(pipeline.processor)
+                pipeline.processor.tokenizer = tokenizer
             return [guarded("preprocess", self._preprocess_one, pipeline, number, record) for number, record in records]
 
     def forward(self, chunks: Sequence[Chunk]) -> list[Any]:
@@ -80,12 +86,13 @@ class PipelineStages:
 
     def _preprocess_one(self, pipeline: Any, number: int, record: Record) -> list[Chunk]:
         shaped = shape_inputs(self._task, record.inputs, self._given)
-        seed = record_seed(self._seed, record.id) if self._is_random else None
-        with self._media.decoded(replace(record, inputs=shaped.inputs)) as inputs:
-            return self._chunks_of(pipeline, number, inputs, {**pipeline._preprocess_params, **shaped.parameters}, seed)
+        parameters = {**pipeline._preprocess_params, **shaped.parameters}
+        drawing = numpy_seeded(record_seed(self._seed, record.id)) if self._draws_sound else nullcontext()
+        with self._media.decoded(replace(record, inputs=shaped.inputs)) as inputs, drawing:
+            return self._chunks_of(pipeline, number, record.id, inputs, parameters)
 
     def _chunks_of(
-        self, pipeline: Any, number: int, inputs: Any, parameters: dict[str, Any], seed: int | None
+        self, pipeline: Any, number: int, record_id: str, inputs: Any, parameters: dict[str, Any]
     ) -> list[Chunk]:
         length = 0
         if self._text is not None:
@@ -95,8 +102,9 @@ class PipelineStages:
         parts = list(prepared) if self._chunks or isinstance(prepared, Iterator) else [prepared]
         lengths = [chunk_length(part) for part in parts]
         cut = self._text is not None and self._text.is_cut(length, lengths)
+        seeds = [record_seed(self._seed, record_id, index) if self._is_random else None for index in range(len(parts))]
         return [
-            Chunk(number, index, index == len(parts) - 1, part, size, cut, self._new_tokens(size), seed)
+            Chunk(number, index, index == len(parts) - 1, part, size, cut, self._new_tokens(size), seeds[index])
             for index, (part, size) in enumerate(zip(parts, lengths, strict=True))
         ]
 

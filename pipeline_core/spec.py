@@ -34,6 +34,8 @@ SAMPLING = frozenset(
 )
 """Arguments of a generation that sampling takes. Whoever sets one has asked for it, as the pipeline's defaults do."""
 
+# Speech and music are drawn, and CLAP listens to a stretch of long sound that is.
+_DRAWING = frozenset({"text-to-audio", "zero-shot-audio-classification"})
 # Arguments of transformers.pipeline() and from_pretrained that loading sets: those of a field, and the rest.
 _OTHER_NAMES = {"use_auth_token": "token", "torch_dtype": "dtype"}
 _NOT_TAKEN = frozenset(
@@ -219,10 +221,10 @@ class PipelineSpec(BaseModel):
 
     @property
     def may_sample(self) -> bool:
-        """Whether random numbers decide something: sampling is asked for, or the task speaks or makes music."""
+        """Whether random numbers decide something: sampling is asked for, or the task draws by itself."""
         task = find_task(self.task)
         asked = {**self.parameters, **(self.parameters.get("generate_kwargs") or {})}
-        return (task.generates and bool(SAMPLING & asked.keys())) or task.name == "text-to-audio"
+        return (task.generates and bool(SAMPLING & asked.keys())) or task.name in _DRAWING
 
     @property
     def fingerprint(self) -> str:

@@ -17,6 +17,7 @@ import tiny_media_models
 import tiny_models
 import tiny_multimodal
 import tiny_pictures
+import tiny_whisper
 import torch
 
 from pipeline_core.loading import unload
@@ -47,6 +48,7 @@ def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str
         | tiny_media_models.MEDIA_BUILDERS
         | tiny_multimodal.BUILDERS
         | tiny_pictures.BUILDERS
+        | {"whisper": tiny_whisper.whisper}
     )
     built: dict[str, str] = {}
 

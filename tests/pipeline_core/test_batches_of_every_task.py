@@ -10,7 +10,7 @@ from PIL import Image
 from reference import same
 from tiny_models import SENTENCES
 
-from pipeline_core import BatchPolicy, PipelineSpec, infer, load_pipeline
+from pipeline_core import BatchPolicy, PipelineSpec, infer, load_pipeline, unload
 from pipeline_core.catalog import find_task, task_names
 from pipeline_core.generation import record_seed, seeded
 from pipeline_core.inference import make_stages
@@ -146,3 +146,84 @@ def test_every_task_is_tried():
     tried = {task for task, *_ in CASES}
     elsewhere = {"any-to-any", "decision"}
     assert {find_task(name).name for name in task_names()} - elsewhere == {find_task(name).name for name in tried}
+
+
+NEAR = {
+    "alike by the thousand": [8_100, 8_400, 8_100, 6_000, 3_000, 2_000],
+    "alike by the frame": [8_110, 8_100, 6_000, 3_000],
+    "far apart later": [8_000, 7_000, 8_000, 7_000, 900, 8_000, 700, 8_000],
+}
+
+
+@pytest.mark.parametrize("lengths", NEAR.values(), ids=NEAR)
+@pytest.mark.parametrize(
+    ("task", "kind"), [("automatic-speech-recognition", "speech"), ("audio-classification", "sounds")]
+)
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_a_first_batch_that_shows_nothing_of_padding_is_not_trusted_with_it(
+    build_model, task, kind, lengths, batch_size
+):
+    sounds = [tone(2.0, 300 + 50 * row, 8_000)[:length] for row, length in enumerate(lengths)]
+    spec = PipelineSpec(task=task, model=build_model(kind), device="cpu")
+    unload()  # what other tests showed of this model
+    predictions = list(infer(spec, sounds, batch=BatchPolicy(batch_size=batch_size)))
+    assert equal([prediction.output for prediction in predictions], list(one_by_one(spec, sounds)))
+
+
+def test_a_record_of_several_texts_keeps_all_of_its_rows(build_model):
+    spec = PipelineSpec(
+        task="feature-extraction",
+        model=build_model("features"),
+        device="cpu",
+        parameters={"tokenize_kwargs": {"padding": True}},
+    )
+    pipeline = load_pipeline(spec)
+    inputs = [TEXTS[0], TEXTS[1], TEXTS[:2], TEXTS[2:4], TEXTS[1]]
+    for policy in (BatchPolicy(batch_size=2), BatchPolicy(batch_size=5)):
+        found = [prediction.output for prediction in infer(spec, inputs, batch=policy)]
+        assert [len(output) for output in found] == [1, 1, 2, 2, 1]
+        for given, output in zip(inputs, found, strict=True):
+            wanted = pipeline.run_single(given, pipeline._preprocess_params, {}, {})
+            assert equal(output, wanted)
+
+
+def test_whisper_that_falls_back_to_sampling_draws_from_the_record_alone(build_model):
+    spec = PipelineSpec(
+        task="automatic-speech-recognition",
+        model=build_model("whisper"),
+        device="cpu",
+        parameters={
+            "generate_kwargs": {
+                "temperature": [0.0, 0.9],
+                "logprob_threshold": 9.0,
+                "max_new_tokens": 6,
+                "language": "en",
+            }
+        },
+    )
+    sounds = [tone(seconds, 300, 16_000) for seconds in (1.0, 0.5, 1.0)]
+    runs = [
+        [prediction.output for prediction in infer(spec, sounds, batch=BatchPolicy(batch_size=size))]
+        for size in (1, 3, 3)
+    ]
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_what_preprocessing_draws_at_random_is_the_records_own(build_model):
+    spec = PipelineSpec(
+        task="zero-shot-audio-classification", model=build_model("clap"), device="cpu", parameters=LABELS
+    )
+    long = np.concatenate([tone(4.0, hertz, 8_000) for hertz in (300, 900)])
+    first, again = ([prediction.output for prediction in infer(spec, [long, long])] for _ in range(2))
+    assert equal(first, again)
+    assert not equal(first[0], first[1])
+
+
+def test_a_processors_tokenizer_is_used_by_one_thread_at_a_time(build_model):
+    spec = PipelineSpec(
+        task="image-text-to-text", model=build_model("llava"), device="cpu", parameters={"max_new_tokens": 1}
+    )
+    one = {"images": PICTURES[0], "text": f"<image> {TEXTS[1]}"}
+    two = {"images": PICTURES[:2], "text": [f"<image> {TEXTS[0]}", f"<image> {TEXTS[1]}"]}
+    predictions = infer(spec, [one, two] * 12, batch=BatchPolicy(preprocess_threads=4, batch_size=1))
+    assert [prediction.error for prediction in predictions] == [None] * 24
