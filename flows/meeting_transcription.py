@@ -11,6 +11,7 @@ from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import parse_names
 from pipeline_core.meeting.transcription import Job, TranscriptionSummary
 from pipeline_core.pinning import pin
+from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import PipelineSpec
 from tasks.transcripts import report_transcription, transcribe_recordings
 
@@ -19,12 +20,12 @@ WHISPER = TranscriptionSettings(pipeline=PipelineSpec(task="automatic-speech-rec
 
 def run_name() -> str:
     """Recordings of the run that is about to start."""
-    return f"transcribe {flow_run.parameters.get('recordings')}"
+    return f"transcribe {DatasetRef.model_validate(flow_run.parameters['recordings']).path}"
 
 
 @flow(name="meeting-transcription", flow_run_name=run_name)
 def meeting_transcription(
-    recordings: Annotated[str, shown("Recordings")],
+    recordings: Annotated[str | DatasetRef, shown("Recordings")],
     output: Output,
     settings: Annotated[TranscriptionSettings, shown("Settings", WHISPER)] = WHISPER,
     speakers: Annotated[Annotated[int, Field(ge=1)] | Literal["auto", "off"], shown("Speakers")] = "auto",
@@ -35,7 +36,7 @@ def meeting_transcription(
     A rerun with the same arguments transcribes what is new or changed; a file that was only renamed is not.
 
     Args:
-        recordings: A file, a folder or a glob of audio or video.
+        recordings: A file, a folder or a glob of audio or video; or a dataset with a column of them, each row one.
         output: The folder to write to.
         settings: The model, the language and how the audio is cut.
         speakers: How many there are, "auto" to find out, "off" to leave them.

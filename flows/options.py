@@ -55,6 +55,11 @@ class RowOptions:
         str | None, _option(_ROWS, "The folder of the files that rows name; the dataset's own unless given.")
     ] = None
 
+    @property
+    def given(self) -> bool:
+        """Whether any of them was."""
+        return self != RowOptions()
+
     def of(self, dataset: str) -> DatasetRef:
         """These rows of ``dataset``.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from flows.options import PipelineOptions, SpeechOptions
+from flows.options import PipelineOptions, RowOptions, SpeechOptions
 from pipeline_core.errors import RecordError
 from pipeline_core.meeting.settings import TranscriptionSettings
 
@@ -13,16 +13,20 @@ app = App(name="transcribe", result_action="return_value")
 
 @app.default
 def transcribe(
-    recordings: Annotated[str, Parameter(help="A file, folder or glob of audio or video.")],
+    recordings: Annotated[
+        str, Parameter(help="A file, folder or glob of audio or video, or a dataset with a column of recordings.")
+    ],
     /,
     *,
     output: Annotated[str, Parameter(help="The folder to write to, or its URL.")],
+    rows: RowOptions | None = None,
     pipeline: PipelineOptions | None = None,
     speech: SpeechOptions | None = None,
 ) -> None:
     """Turn recordings into transcripts: who said what, when.
 
-    The same command again transcribes only what is new or changed.
+    The same command again transcribes only what is new or changed. With an option of rows, such as --column, the
+    recordings are those of a dataset: each row is one.
     """
     from flows.running import run_transcription
 
@@ -34,7 +38,7 @@ def transcribe(
         "timestamps": chosen.timestamps,
     }
     summary = run_transcription(
-        recordings=recordings,
+        recordings=rows.of(recordings) if rows is not None and rows.given else recordings,
         output={"path": output},
         settings=TranscriptionSettings(pipeline=spec, **settings),
         speakers=chosen.told(),

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -53,6 +54,19 @@ class MediaRoot:
             raise InvalidInputError(f"{name!r} can't be opened: {error.strerror}") from error
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"{name!r} can't be the name of a file: {error.reason}") from error
+
+    def locate(self, name: str) -> Path | None:
+        """Where the file called ``name`` is, all links resolved; None if the folder is not on this machine.
+
+        Raises:
+            MediaNotAllowedError: As for ``open``.
+            InvalidInputError: As for ``open``.
+        """
+        if _is_remote(self.folder):
+            return None
+        self.open(name).close()
+        root = os.path.realpath(os.path.expanduser(self.folder))
+        return Path(root, *self._parts_below(root, name))
 
     def _parts_below(self, root: str, name: str) -> list[str]:
         """The steps from ``root`` to the file, with all links resolved."""

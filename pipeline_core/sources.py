@@ -93,9 +93,13 @@ class OpenDataset:
         Ranges that follow one another give every row once. A row that can't be read comes as a
         record with an error, whatever ``where`` says, for it can't be asked.
         """
+        return (record for _, record in self.numbered_records(start, stop))
+
+    def numbered_records(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """As ``records``, each with its position."""
         columns = [*self._input_columns, *self._ids]
         rows = self._tables.read(*self._range(start, stop), columns, self._typed)
-        return (self._record(row) for row in rows if self._is_taken(row))
+        return ((row.position, self._record(row)) for row in rows if self._is_taken(row))
 
     def fingerprint(self, start: int = 0, stop: int | None = None) -> str:
         """32 hex digits that change when the records from ``start`` up to ``stop`` could.

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -17,13 +16,12 @@ from pipeline_core.errors import RecordError
 from pipeline_core.lease import claim_lease
 from pipeline_core.meeting.folder import TranscriptManifest, sweep
 from pipeline_core.meeting.parts import Part
+from pipeline_core.meeting.recordings import RecordingFile
+from pipeline_core.meeting.recordings import list_recordings as find
 from pipeline_core.meeting.transcription import (
     FailedRecording,
     Job,
-    RecordingFile,
     TranscriptionSummary,
-    find_new,
-    find_recordings,
     finish_recording,
     finished,
     has_part,
@@ -48,13 +46,14 @@ _RETRIED: dict[str, Any] = {
 
 
 @task(task_run_name="find recordings", **_RETRIED)
-def list_recordings(where: str) -> list[RecordingFile]:
-    """The recordings at a path, by what they hold.
+def list_recordings(where: str | DatasetRef) -> list[RecordingFile]:
+    """The recordings at a path or of a dataset, by what they hold.
 
     Raises:
         DatasetNotFoundError: There are none.
+        SourceError: The dataset can't be read as described.
     """
-    found = find_new(find_recordings(where))
+    found = find(where)
     get_run_logger().info("%s recordings", f"{len(found):,}")
     return found
 
@@ -102,8 +101,8 @@ def report_transcription(summary: TranscriptionSummary) -> None:
     create_markdown_artifact(markdown_summary(summary), key=key, description="What was transcribed")
 
 
-def transcribe_recordings(where: str, output: OutputRef, job: Job) -> TranscriptionSummary:
-    """Transcribe what is new at a path, inside a flow.
+def transcribe_recordings(where: str | DatasetRef, output: OutputRef, job: Job) -> TranscriptionSummary:
+    """Transcribe what is new at a path or in a dataset, inside a flow.
 
     Raises:
         AccessRefusedError: A deployment's run names data, code or weights that its owner has not allowed.
@@ -112,7 +111,8 @@ def transcribe_recordings(where: str, output: OutputRef, job: Job) -> Transcript
     """
     deployed = deployment.id is not None
     if deployed:
-        AccessPolicy.from_environment().check(DatasetRef(path=where), output, job.settings.pipeline)
+        dataset = DatasetRef(path=where) if isinstance(where, str) else where
+        AccessPolicy.from_environment().check(dataset, output, job.settings.pipeline)
     started = time.monotonic()
     storage = Storage(output.path)
     storage.make()
@@ -167,7 +167,7 @@ def _transcribed(
     try:
         for part in parts:
             transcribe_part.submit(recording, part, job, storage.url).result()
-            progress.add(part.duration_s, Path(recording.path).name)
+            progress.add(part.duration_s, recording.name)
         return write_recording(recording, parts, job, storage.url, owner)
     except RecordError as error:
         return record_failure(storage, recording, error)

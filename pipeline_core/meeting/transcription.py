@@ -8,19 +8,14 @@ Beside the transcripts' own files, which ``meeting.folder`` describes. A part co
 dropped when its recording's transcript is written.
 """
 
-import glob
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.errors import DatasetNotFoundError
-from pipeline_core.media_folder import is_medium
 from pipeline_core.meeting.channel_parts import channel_parts
 from pipeline_core.meeting.diarization import diarize, one_speaker
 from pipeline_core.meeting.folder import (
@@ -31,7 +26,8 @@ from pipeline_core.meeting.folder import (
     write_transcript,
 )
 from pipeline_core.meeting.listening import link_recording
-from pipeline_core.meeting.parts import Part, content_id
+from pipeline_core.meeting.parts import Part
+from pipeline_core.meeting.recordings import RecordingFile
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import assign_speakers
 from pipeline_core.meeting.transcribe import PartTranscript, join_parts, plan_transcription, transcribe_parts
@@ -75,30 +71,11 @@ class Job(BaseModel):
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-class RecordingFile(BaseModel):
-    """A recording of a run.
-
-    Attributes:
-        path: Where it is.
-        content_id: Identifies what it holds.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str
-    content_id: str
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return Path(self.path).name
-
-
 class FailedRecording(BaseModel):
     """A recording without a transcript.
 
     Attributes:
-        recording: The file's name.
+        recording: What it is called.
         error: Class and message of what went wrong.
     """
 
@@ -144,31 +121,6 @@ class TranscriptionSummary(BaseModel):
         return dict(Counter(told).most_common())
 
 
-def find_recordings(where: str) -> list[Path]:
-    """The files of audio and video in a folder, however deep, or that a glob matches, or the one file; sorted.
-
-    Raises:
-        DatasetNotFoundError: There are none.
-    """
-    path = Path(where).expanduser()
-    if path.is_file():
-        return [path]
-    names = path.rglob("*") if path.is_dir() else map(Path, glob.glob(os.fspath(path), recursive=True))
-    found = sorted(name for name in names if name.is_file() and is_medium(name.name, "audio"))
-    if not found:
-        raise DatasetNotFoundError(f"{where!r} has no recordings: give a file, a folder or a glob of audio or video")
-    return found
-
-
-def find_new(paths: Iterable[Path]) -> list[RecordingFile]:
-    """The recordings by their content, each once though several files hold it."""
-    files: dict[str, RecordingFile] = {}
-    for path in paths:
-        recording = RecordingFile(path=str(path.absolute()), content_id=content_id(path))
-        files.setdefault(recording.content_id, recording)
-    return list(files.values())
-
-
 def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | None) -> TranscriptManifest | None:
     """The manifest of a recording that is transcribed as the job asks, its speakers called as it says."""
     manifest = read_manifest(storage, recording.content_id, job.fingerprint)
@@ -181,7 +133,7 @@ def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
     Raises:
         InvalidInputError: It is empty, corrupt, of no known format, or has no sound.
     """
-    return plan_transcription(Path(recording.path), job.settings)
+    return plan_transcription(recording.source(), job.settings)
 
 
 def has_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> bool:
@@ -197,7 +149,7 @@ def transcribe_part(storage: Storage, recording: RecordingFile, part: Part, job:
         LoadError: The pipeline can't be loaded here.
     """
     if not has_part(storage, recording, part, job):
-        (written,) = transcribe_parts([(Path(recording.path), part)], job.settings)
+        (written,) = transcribe_parts([(recording.source(), part)], job.settings)
         storage.make()
         storage.write(_part_name(recording, part, job), written.model_dump_json().encode())
 
@@ -213,8 +165,9 @@ def finish_recording(
     """
     written = [_require_part(storage, recording, part, job) for part in parts]
     transcript = join_parts(written, recording.name, recording.content_id, job.pinned)
-    transcript = _with_speakers(transcript, Path(recording.path), job)
-    page = link_recording(storage, planned_name(storage, recording.name, recording.content_id), recording.path)
+    transcript = _with_speakers(transcript, recording, job)
+    name = planned_name(storage, recording.name, recording.content_id)
+    page = None if recording.path is None else link_recording(storage, name, recording.path)
     manifest = write_transcript(storage, transcript, job.fingerprint, page, owner)
     for name in [*(_part_name(recording, part, job) for part in parts), _failed_name(recording)]:
         if storage.exists(name):
@@ -230,14 +183,14 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
     return failed
 
 
-def _with_speakers(transcript: Transcript, path: Path, job: Job) -> Transcript:
+def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -> Transcript:
     if job.speakers == "off" or not transcript.segments:
         return transcript
     if job.speakers == 1:
         turns = one_speaker(transcript.segments)
     else:
         count = None if job.speakers == "auto" else job.speakers
-        turns = diarize(channel_parts(path), count).turns or one_speaker(transcript.segments)
+        turns = diarize(channel_parts(recording.source()), count).turns or one_speaker(transcript.segments)
     told = transcript.model_copy(update={"turns": turns, "segments": assign_speakers(transcript.segments, turns)})
     names = {label: name for label, name in job.names.items() if label in told.speakers}
     return told.model_copy(update={"names": names})

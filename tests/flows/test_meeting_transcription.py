@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -17,6 +19,7 @@ from pipeline_core.errors import DatasetNotFoundError, SpecError
 from pipeline_core.meeting import transcription
 from pipeline_core.meeting.folder import read_manifests, read_transcript
 from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 
 RATE = 16_000
@@ -112,6 +115,38 @@ def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(
     assert starts == sorted(starts)
     assert min(starts) < 3
     assert max(starts) > 119
+
+
+def test_each_row_of_a_dataset_is_a_recording_that_is_transcribed_once(run_flow, arguments, recordings) -> None:
+    talk, other = (recordings / "talk.wav").read_bytes(), recordings / "monday" / "other.flac"
+    soundfile.write(other, TALK[: 2 * RATE], RATE)
+    cells = [{"bytes": talk, "path": "calls/first.wav"}, {"bytes": None, "path": "talk.wav"}, None]
+    cells += [{"bytes": b"RIFF" + bytes(400), "path": None}, {"bytes": None, "path": "/etc/hostname"}]
+    cells.append({"bytes": other.read_bytes(), "path": None})
+    table = pa.table({"id": ["a", "b", "c", "d", "e", "f"], "audio": cells})
+    pq.write_table(table, recordings / "calls.parquet", row_group_size=2)
+    rows = {**arguments, "recordings": str(recordings / "calls.parquet")}
+    seen = run_flow(meeting_transcription, **rows)
+    summary = seen.state.result()
+    assert [manifest.recording for manifest in summary.transcribed] == ["first.wav", "f"]
+    assert [(failed.recording, failed.error.split(":")[0]) for failed in summary.failed] == [
+        ("c", "InvalidInputError"),
+        ("d", "InvalidInputError"),
+        ("hostname", "MediaNotAllowedError"),
+    ]
+    assert seen.states["first.wav: write"] == "Completed"
+
+    (recordings / "paths.csv").write_text("call,n\nmonday/other.flac,1\ntalk.wav,2\nmonday/quiet.flac,3\ngone.wav,4\n")
+    ref = DatasetRef(path=str(recordings / "paths.csv"), column="call", where=["n > 1"])
+    again = run_flow(meeting_transcription, **{**arguments, "recordings": ref}).state.result()
+    assert [manifest.recording for manifest in again.cached] == ["first.wav"]
+    assert [manifest.recording for manifest in again.transcribed] == ["quiet.flac"]
+    assert [failed.recording for failed in again.failed] == ["gone.wav"]
+    storage = Storage(arguments["output"])
+    (quiet,) = again.transcribed
+    page = storage.read(f"{quiet.name}/transcript.html").decode()
+    assert "recordings/monday/quiet.flac" in page
+    assert len(list(read_manifests(storage))) == 3
 
 
 def test_names_given_later_change_files_and_transcribe_nothing(run_flow, arguments) -> None:
