@@ -1,7 +1,8 @@
 """The command ``pipeline-flows``: run, classify, preview, tasks, doctor, report.
 
 Exit codes: 0 done, 1 failed, 2 asked for something that can't be run as written, 3 more bad rows than
-allowed, 4 the output folder is another run's or another plan's, 130 interrupted, 143 terminated.
+allowed, or recordings without a transcript, 4 the output folder is another run's or another plan's, 130 interrupted,
+143 terminated.
 """
 
 import os
@@ -24,6 +25,7 @@ from pipeline_core.errors import (
     OutputInUseError,
     OutputMismatchError,
     PipelineFlowsError,
+    RecordingsFailedError,
     SourceError,
     SpecError,
 )
@@ -203,7 +205,7 @@ def _exit_code(command: Callable[[], object], debug: bool) -> int:
 
 
 def _code_of(error: Exception) -> int:
-    if isinstance(error, FailureBudgetExceededError):
+    if isinstance(error, FailureBudgetExceededError | RecordingsFailedError):
         return TOO_MANY_BAD_ROWS
     if isinstance(error, OutputMismatchError | OutputInUseError | LeaseLostError):
         return OUTPUT_TAKEN

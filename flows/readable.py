@@ -37,9 +37,14 @@ def readable_output(output: Any, width: int) -> str:
     return _cut(_output(output), width)
 
 
+def one_line(text: str) -> str:
+    """The text in one line, without what could do something to a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
+
+
 def _input(value: Any, kind: str, root: MediaRoot | None) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) and "role" in one for one in value):
-        return _line(f"{value[-1]['role']}: {_content(value[-1].get('content'))}")
+        return one_line(f"{value[-1]['role']}: {_content(value[-1].get('content'))}")
     if kind in _MEDIA:
         if isinstance(value, list | tuple) and not _is_numbers(value):
             return ", ".join(_medium(one, kind, root) for one in value)
@@ -54,9 +59,9 @@ def _output(value: Any) -> str:
         return _number(value)
     if isinstance(value, list | tuple) and value:
         if all(isinstance(one, Mapping) and "role" in one for one in value):
-            return _line(_content(value[-1].get("content")))
+            return one_line(_content(value[-1].get("content")))
         return f"array {_shape(value)}" if _is_numbers(value) else ", ".join(map(_output, value))
-    return _medium(value) if _is_medium(value) else _line(str(value))
+    return _medium(value) if _is_medium(value) else one_line(str(value))
 
 
 def _of_mapping(value: Mapping[str, Any]) -> str:
@@ -68,11 +73,11 @@ def _of_mapping(value: Mapping[str, Any]) -> str:
     if "label" in value:
         box = [f"[{', '.join(map(str, value['box'].values()))}]"] if "box" in value else []
         mask = [f"mask {_medium(value['mask']).removeprefix('image ')}"] if "mask" in value else []
-        return " ".join([_line(str(value["label"])), *score, *box, *mask])
+        return " ".join([one_line(str(value["label"])), *score, *box, *mask])
     if "word" in value:
-        return " ".join([_line(str(value["word"])), str(value.get("entity_group", value.get("entity", ""))), *score])
+        return " ".join([one_line(str(value["word"])), str(value.get("entity_group", value.get("entity", ""))), *score])
     if "token_str" in value:
-        return " ".join([_line(str(value["token_str"])), *score])
+        return " ".join([one_line(str(value["token_str"])), *score])
     if "depth" in value:
         return f"depth {_medium(value['depth']).removeprefix('image ')}"
     if "sampling_rate" in value:
@@ -80,7 +85,7 @@ def _of_mapping(value: Mapping[str, Any]) -> str:
     for key in _TEXTS:
         if value.get(key) is not None:
             return " ".join([_output(value[key]), *score])
-    return ", ".join(f"{_line(str(key))}: {_output(item)}" for key, item in value.items())
+    return ", ".join(f"{one_line(str(key))}: {_output(item)}" for key, item in value.items())
 
 
 def _content(content: Any) -> str:
@@ -108,7 +113,7 @@ def _medium(value: Any, kind: str = "", root: MediaRoot | None = None) -> str:
         return _named(value.get("path"), _measured(value, kind, root))
     if hasattr(value, "getbbox"):
         return _named(getattr(value, "filename", None), f"image {value.width}x{value.height}")
-    return f"array {'x'.join(map(str, value.shape))}" if hasattr(value, "shape") else _line(str(value))
+    return f"array {'x'.join(map(str, value.shape))}" if hasattr(value, "shape") else one_line(str(value))
 
 
 def _measured(value: Any, kind: str, root: MediaRoot | None) -> str:
@@ -147,7 +152,7 @@ def _longest(samples: Any) -> int:
 
 
 def _named(path: Any, measured: str) -> str:
-    name = _line(PurePath(str(path or "")).name)
+    name = one_line(PurePath(str(path or "")).name)
     return " ".join(filter(None, [name, f"({measured})" if name and measured else measured])) or "no data"
 
 
@@ -190,8 +195,3 @@ def _cut(text: str, width: int) -> str:
     start = text[: width - 1]
     at_word = start.rpartition(" ")[0]
     return (at_word if len(at_word) > width // 2 else start).rstrip() + "…"
-
-
-def _line(text: str) -> str:
-    """The text in one line, without what could do something to a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))

@@ -1,11 +1,12 @@
 """The command ``pipeline-flows transcribe``."""
 
+import sys
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from flows.options import PipelineOptions, RowOptions, SpeechOptions
-from pipeline_core.errors import RecordError
+from pipeline_core.errors import RecordingsFailedError
 from pipeline_core.meeting.settings import TranscriptionSettings
 
 app = App(name="transcribe", result_action="return_value")
@@ -28,6 +29,7 @@ def transcribe(
     The same command again transcribes only what is new or changed. With an option of rows, such as --column, the
     recordings are those of a dataset: each row is one.
     """
+    from flows.readable import one_line
     from flows.running import run_transcription
 
     chosen = speech or SpeechOptions()
@@ -44,7 +46,11 @@ def transcribe(
         speakers=chosen.told(),
         names=tuple(chosen.names),
     )
+    for manifest in summary.transcribed:
+        if manifest.speakers_note is not None:
+            print(one_line(f"{manifest.recording}: {manifest.speakers_note}"))
     for failed in summary.failed:
-        print(f"no transcript of {failed.recording}: {failed.error}")
-    if summary.failed and not summary.transcribed and not summary.cached:
-        raise RecordError("none of the recordings could be transcribed")
+        print(one_line(f"no transcript of {failed.recording}: {failed.error}"), file=sys.stderr)
+    if summary.failed:
+        found = len(summary.failed) + len(summary.transcribed) + len(summary.cached)
+        raise RecordingsFailedError(len(summary.failed), found, summary.output)

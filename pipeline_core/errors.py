@@ -27,6 +27,7 @@
     │   ├── OutputInUseError
     │   └── LeaseLostError
     ├── FailureBudgetExceededError
+    ├── RecordingsFailedError
     └── DeviceFailedError
 
 ``retryable`` is an attribute of the class: a scheduler reads it and decides nothing itself.
@@ -246,6 +247,19 @@ class FailureBudgetExceededError(PipelineFlowsError):
         shown = "".join(f"\n  {example}" for example in self.examples)
         super().__init__(
             f"{bad_rows} of {rows} records failed, more than {allowed} allows; what was committed stays{shown}"
+        )
+
+
+class RecordingsFailedError(PipelineFlowsError):
+    """Some recordings of a run have no transcript; the others have theirs."""
+
+    def __init__(self, failed: int, recordings: int, output: str) -> None:
+        self.failed = failed
+        self.recordings = recordings
+        self.output = output
+        super().__init__(
+            f"{failed} of {recordings} recordings have no transcript; those of the others are in {output}; "
+            "mend or take away the recordings that failed, and run the same command again"
         )
 
 

@@ -64,6 +64,7 @@ def plan_parts(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
 
     Raises:
         InvalidInputError: It can't be read.
+        MissingPackageError: Telling its speakers apart needs a package that is not installed.
     """
     return plan_recording(recording, job)
 

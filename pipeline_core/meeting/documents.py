@@ -49,7 +49,9 @@ def describe(transcript: Transcript) -> list[tuple[str, str]]:
         # Whose folder it is in is nobody's business who reads the document.
         ("model", PurePath(transcript.model).name if PurePath(transcript.model).is_absolute() else transcript.model),
     ]
-    return [*rows, ("uncertain", clock(uncertain_s))] if uncertain_s else rows
+    if uncertain_s:
+        rows.append(("uncertain", clock(uncertain_s)))
+    return rows if transcript.speakers_note is None else [*rows, ("note", transcript.speakers_note)]
 
 
 def _name(transcript: Transcript, paragraph: Paragraph) -> str | None:

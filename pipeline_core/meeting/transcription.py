@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.meeting.channel_parts import channel_parts
-from pipeline_core.meeting.diarization import diarize, one_speaker
+from pipeline_core.meeting.diarization import Diarization, check_auto, diarize, one_speaker
 from pipeline_core.meeting.folder import (
     TranscriptManifest,
     name_speakers,
@@ -58,6 +58,11 @@ class Job(BaseModel):
     pinned: PinnedSpec
     speakers: Speakers = "auto"
     names: dict[str, str] = {}
+
+    @property
+    def speakers_known(self) -> int | None:
+        """How many there are; None where that is not known."""
+        return self.speakers if isinstance(self.speakers, int) else None
 
     @property
     def parts_fingerprint(self) -> str:
@@ -128,12 +133,17 @@ def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | 
 
 
 def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
-    """The parts of a recording.
+    """The parts of a recording, whose speakers can be told apart here as the job asks.
 
     Raises:
         InvalidInputError: It is empty, corrupt, of no known format, or has no sound.
+        MissingPackageError: Telling the speakers apart needs a package that is not installed.
     """
-    return plan_transcription(recording.source(), job.settings)
+    source = recording.source()
+    parts = plan_transcription(source, job.settings)
+    if job.speakers not in ("off", 1):
+        check_auto(recording.name, channel_parts(source), job.speakers_known)
+    return parts
 
 
 def has_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> bool:
@@ -186,12 +196,12 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
 def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -> Transcript:
     if job.speakers == "off" or not transcript.segments:
         return transcript
-    if job.speakers == 1:
-        turns = one_speaker(transcript.segments)
-    else:
-        count = None if job.speakers == "auto" else job.speakers
-        turns = diarize(channel_parts(recording.source()), count).turns or one_speaker(transcript.segments)
-    told = transcript.model_copy(update={"turns": turns, "segments": assign_speakers(transcript.segments, turns)})
+    found = Diarization((), None)
+    if job.speakers != 1:
+        found = diarize(channel_parts(recording.source()), job.speakers_known)
+    turns = found.turns or one_speaker(transcript.segments)
+    segments = assign_speakers(transcript.segments, turns)
+    told = transcript.model_copy(update={"turns": turns, "segments": segments, "speakers_note": found.note})
     names = {label: name for label, name in job.names.items() if label in told.speakers}
     return told.model_copy(update={"names": names})
 

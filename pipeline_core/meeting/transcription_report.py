@@ -30,6 +30,10 @@ def markdown_summary(summary: TranscriptionSummary) -> str:
                 f"| {manifest.uncertain_s:.1f} | {manifest.language or ''} "
                 f"| {escape(', '.join(manifest.speakers))} | {state} |"
             )
+    noted = [manifest for manifest in (*summary.transcribed, *summary.cached) if manifest.speakers_note]
+    if noted:
+        lines += ["", "## How sure the speakers are", ""]
+        lines += [f"- {escape(manifest.recording)}: {escape(manifest.speakers_note or '')}" for manifest in noted]
     if summary.failed:
         lines += ["", "## Without a transcript", ""]
         lines += [f"- {escape(failed.recording)}: {escape(failed.error)}" for failed in summary.failed]

