@@ -9,8 +9,7 @@ from pydantic import Field
 from flows.parameters import Output, shown
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import parse_names
-from pipeline_core.meeting.transcription import Job, TranscriptionSummary
-from pipeline_core.pinning import pin
+from pipeline_core.meeting.transcription import TranscriptionSummary
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import PipelineSpec
 from tasks.transcripts import report_transcription, transcribe_recordings
@@ -42,7 +41,6 @@ def meeting_transcription(
         speakers: How many there are, "auto" to find out, "off" to leave them.
         names: What to call speakers, such as "S1=Ana".
     """
-    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=parse_names(names))
-    summary = transcribe_recordings(recordings, output, job)
+    summary = transcribe_recordings(recordings, output, settings, speakers, parse_names(names))
     report_transcription(summary)
     return summary

@@ -1,7 +1,8 @@
 """Transcribe recordings: each a task, a long one several, and none that fails stops the others."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from prefect import task
@@ -18,9 +19,11 @@ from pipeline_core.meeting.folder import TranscriptManifest, sweep
 from pipeline_core.meeting.parts import Part
 from pipeline_core.meeting.recordings import RecordingFile
 from pipeline_core.meeting.recordings import list_recordings as find
+from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcription import (
     FailedRecording,
     Job,
+    Speakers,
     TranscriptionSummary,
     finish_recording,
     finished,
@@ -30,12 +33,14 @@ from pipeline_core.meeting.transcription import (
 )
 from pipeline_core.meeting.transcription import transcribe_part as transcribe
 from pipeline_core.meeting.transcription_report import markdown_summary
+from pipeline_core.pinning import pin
 from pipeline_core.sink import OutputRef
 from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 from tasks.audio_progress import AudioProgress
 from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently
 from tasks.runs import TAKEOVER_S
+from tasks.secrets import load_secrets
 
 _RETRIED: dict[str, Any] = {
     "cache_policy": NO_CACHE,
@@ -102,8 +107,21 @@ def report_transcription(summary: TranscriptionSummary) -> None:
     create_markdown_artifact(markdown_summary(summary), key=key, description="What was transcribed")
 
 
-def transcribe_recordings(where: str | DatasetRef, output: OutputRef, job: Job) -> TranscriptionSummary:
+def transcribe_recordings(
+    where: str | DatasetRef,
+    output: OutputRef,
+    settings: TranscriptionSettings,
+    speakers: Speakers = "auto",
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> TranscriptionSummary:
     """Transcribe what is new at a path or in a dataset, inside a flow.
+
+    Args:
+        where: The recordings.
+        output: The folder to write to.
+        settings: How they are transcribed.
+        speakers: How many there are, "auto" to find out, "off" to leave them.
+        names: What to call speakers, by their labels.
 
     Raises:
         AccessRefusedError: A deployment's run names data, code or weights that its owner has not allowed.
@@ -113,7 +131,9 @@ def transcribe_recordings(where: str | DatasetRef, output: OutputRef, job: Job) 
     deployed = deployment.id is not None
     if deployed:
         dataset = DatasetRef(path=where) if isinstance(where, str) else where
-        AccessPolicy.from_environment().check(dataset, output, job.settings.pipeline)
+        AccessPolicy.from_environment().check(dataset, output, settings.pipeline)
+    load_secrets()
+    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=dict(names))
     started = time.monotonic()
     storage = Storage(output.path)
     storage.make()

@@ -103,7 +103,7 @@ def test_words_light_up_while_they_are_spoken(open_page, embedded):
     until(page, "document.querySelector('.w.now')?.textContent === 'hours,'")
     assert page.locator("#play").inner_text() == "Pause"
     page.locator("#play").click()
-    assert page.locator("#play").inner_text() == "Play"
+    until(page, "document.querySelector('#play').innerText === 'Play'")
     lit = page.locator(".w.now")
     now = time_of(page)
     if lit.count():
