@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.outcome import stating_outcome
 from flows.parameters import Output, shown
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import parse_names
@@ -23,6 +24,7 @@ def run_name() -> str:
 
 
 @flow(name="meeting-transcription", flow_run_name=run_name)
+@stating_outcome
 def meeting_transcription(
     recordings: Annotated[str | DatasetRef, shown("Recordings")],
     output: Output,

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import signature
 from itertools import pairwise
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from pipeline_core.errors import FailureBudgetExceededError, OutputInUseError, OutputMismatchError, SpecError
 from pipeline_core.figures import BudgetChange, Figures
+from pipeline_core.meeting.transcription import TranscriptionSummary
+from pipeline_core.meeting.transcription_report import transcription_headline
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary
 
 Parameters = ParamSpec("Parameters")
+Summary = TypeVar("Summary", RunSummary, TranscriptionSummary)
 
 TOO_MANY_BAD_ROWS = "TooManyBadRows"
 """The name of the state of runs that failed because more rows did than is allowed."""
@@ -21,7 +24,7 @@ TOO_MANY_BAD_ROWS = "TooManyBadRows"
 _MESSAGE_LENGTH = 1000
 
 
-def stating_outcome(flow: Callable[Parameters, RunSummary]) -> Callable[Parameters, RunSummary]:
+def stating_outcome(flow: Callable[Parameters, Summary]) -> Callable[Parameters, Summary]:
     """End the flow in a state whose message says what was committed, why it stopped, and what to do.
 
     Who calls the flow gets its summary, or its error, as before.
@@ -41,8 +44,10 @@ def stating_outcome(flow: Callable[Parameters, RunSummary]) -> Callable[Paramete
     return run
 
 
-def completed_line(summary: RunSummary) -> str:
+def completed_line(summary: RunSummary | TranscriptionSummary) -> str:
     """Such as "1,000,000 of 1,000,000 rows committed, 37 quarantined; in s3://bucket/table"."""
+    if isinstance(summary, TranscriptionSummary):
+        return transcription_headline(summary)
     rows = summary.rows + summary.quarantined
     return f"{_committed(rows, rows, summary.quarantined, summary.figures)}; in {summary.output}"
 

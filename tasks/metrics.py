@@ -18,6 +18,7 @@ _PADDED = Counter("pipeline_flows_padded_tokens", "Tokens of the batches, paddin
 _SHARDS = Counter("pipeline_flows_shards", "Shards committed", _LABELS)
 _SECONDS = Counter("pipeline_flows_inference_seconds", "Wall time spent on the shards that were committed", _LABELS)
 _MEMORY_EVENTS = Counter("pipeline_flows_memory_events", "Batches that did not fit and were done in parts", _LABELS)
+_AUDIO_SECONDS = Counter("pipeline_flows_audio_seconds", "Seconds of recordings whose transcripts are written", _LABELS)
 _BUDGET = Gauge(
     "pipeline_flows_batch_budget_tokens", "Token budget of a batch", _LABELS, multiprocess_mode="mostrecent"
 )
@@ -25,7 +26,7 @@ _BUDGET = Gauge(
 
 def count_shard(task: str, manifest: ShardManifest) -> None:
     """Take in a shard that this process has just committed."""
-    labels = (os.environ.get("PIPELINE_FLOWS_WORKER", ""), task)
+    labels = (_worker(), task)
     figures = manifest.figures
     for counter, amount in (
         (_ROWS, manifest.rows),
@@ -39,3 +40,12 @@ def count_shard(task: str, manifest: ShardManifest) -> None:
         counter.labels(*labels).inc(amount)
     if figures.budgets:
         _BUDGET.labels(*labels).set(figures.budgets[-1].max_batch_tokens)
+
+
+def count_recording(task: str, duration_s: float) -> None:
+    """Take in a recording whose transcript this process has just written."""
+    _AUDIO_SECONDS.labels(_worker(), task).inc(duration_s)
+
+
+def _worker() -> str:
+    return os.environ.get("PIPELINE_FLOWS_WORKER", "")

@@ -38,6 +38,7 @@ from pipeline_core.sink import OutputRef
 from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 from tasks.audio_progress import AudioProgress
+from tasks.metrics import count_recording
 from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently
 from tasks.runs import TAKEOVER_S
 from tasks.secrets import load_secrets
@@ -97,7 +98,9 @@ def write_recording(
     Raises:
         LeaseLostError: Another run took the folder over.
     """
-    return finish_recording(Storage(output), recording, parts, job, owner)
+    manifest = finish_recording(Storage(output), recording, parts, job, owner)
+    count_recording(job.settings.pipeline.task, manifest.duration_s)
+    return manifest
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE)

@@ -54,6 +54,7 @@ def arguments(recordings: Path, tmp_path: Path, settings: TranscriptionSettings)
 def test_each_recording_is_transcribed_once_whatever_it_is_called_later(run_flow, arguments, recordings) -> None:
     first = run_flow(meeting_transcription, **arguments)
     assert sorted(manifest.recording for manifest in first.state.result().transcribed) == ["quiet.flac", "talk.wav"]
+    assert first.state.message.startswith("2 recordings transcribed (")
     assert first.states["talk.wav: part 0"] == first.states["talk.wav: write"] == "Completed"
     storage = Storage(arguments["output"])
     texts = {found.recording: read_transcript(storage, found).segments for found in read_manifests(storage)}

@@ -11,7 +11,7 @@ from flows.metrics_server import serve_metrics
 COUNT = """
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.manifest import ShardManifest
-from tasks.metrics import count_shard
+from tasks.metrics import count_recording, count_shard
 
 figures = Figures(
     tokens=700, padded_tokens=750, seconds=1.5,
@@ -23,6 +23,7 @@ manifest = ShardManifest(
     spec_fingerprint="", plan_fingerprint="", figures=figures, committed_at="",
 )
 count_shard("text-classification", manifest)
+count_recording("automatic-speech-recognition", 90.5)
 """
 
 
@@ -48,6 +49,8 @@ def test_what_runs_of_two_workers_committed_is_summed_by_worker_and_outlives_the
         assert f"pipeline_flows_memory_events_total{labels} {1.0 * times}" in text
         assert f"pipeline_flows_inference_seconds_total{labels} {1.5 * times}" in text
         assert f"pipeline_flows_batch_budget_tokens{labels} 2048.0" in text
+        heard = f'{{task="automatic-speech-recognition",worker="{worker}"}}'
+        assert f"pipeline_flows_audio_seconds_total{heard} {90.5 * times}" in text
 
 
 def test_a_machine_without_a_gpu_serves_no_memory_of_any(served):
