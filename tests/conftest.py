@@ -23,6 +23,12 @@ import torch
 from pipeline_core.loading import unload
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Draw the same random weights for a test whatever ran before it."""
+    torch.manual_seed(11)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep what runs remember out of the user's cache folder."""
