@@ -31,7 +31,7 @@ def test_ctrl_c_on_a_terminal_stops_a_run_at_once_and_a_rerun_goes_on(
     start_command, many_rows, spec, tmp_path, pipeline_flows, prefect_server, read_run
 ):
     """The embedded server is in the terminal's foreground too, and must outlive the run that Ctrl-C ends."""
-    words = ["run", "text-classification", "--model", spec.model, "--dataset", many_rows, "--rows-per-shard", 2]
+    words = ["run", "text-classification", "--model", spec.model, "--dataset", many_rows, "--rows-per-shard", 1]
     words += ["--output", tmp_path / "out"]
     command = start_command(*words, server=None, terminal=True)
     command.wait_for_output(r"\d+ of 300 rows, .* rows/s")
@@ -45,7 +45,7 @@ def test_ctrl_c_on_a_terminal_stops_a_run_at_once_and_a_rerun_goes_on(
 
     folder = OutputFolder(str(tmp_path / "out"))
     done = len(folder.manifests(folder.require_plan()))
-    assert 0 < done < 150
+    assert 0 < done < 300
     assert pipeline_flows(*words).code == 0
     assert list(read_run().states.values()).count("Cached") == done
     assert folder.table().num_rows == 300
