@@ -20,6 +20,12 @@ TIMEOUT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
+def installation(installation_on_postgresql):
+    """A server on PostgreSQL: SQLite's is unavailable for moments while a page, a worker and its run ask it at once."""
+    return installation_on_postgresql
+
+
+@pytest.fixture(scope="module")
 def page(installation):
     """A page of a headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api")
