@@ -113,6 +113,13 @@ def read_run(prefect_server: str) -> Callable[..., SeenRun]:
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 
+    def task_pages(client: Any, chosen: dict[str, Any]) -> Iterator[list[Any]]:
+        """All of a run's task runs, as many at a time as the server gives."""
+        offset = 0
+        while page := client.read_task_runs(**chosen, limit=200, offset=offset):
+            yield page
+            offset += len(page)
+
     def read(run_id: Any = None, last: str | None = "report") -> SeenRun:
         with get_client(sync_client=True) as client:
             if run_id is None:
@@ -120,7 +127,7 @@ def read_run(prefect_server: str) -> Callable[..., SeenRun]:
             chosen = {"flow_run_filter": FlowRunFilter(id={"any_": [run_id]})}
             deadline = time.monotonic() + 30
             while True:  # the states of task runs reach the server as events, a little late
-                tasks = {task.name: task for task in client.read_task_runs(**chosen)}
+                tasks = {task.name: task for page in task_pages(client, chosen) for task in page}
                 ended = all(task.state is not None and task.state.is_final() for task in tasks.values())
                 if ended and (last is None or last in tasks):
                     break
