@@ -23,10 +23,12 @@ from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcription import (
     FailedRecording,
     Job,
+    SharedBatches,
     Speakers,
     TranscriptionSummary,
     finish_recording,
     finished,
+    forget_mended,
     has_part,
     plan_recording,
     record_failure,
@@ -76,16 +78,25 @@ def plan_parts(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
 
 
 @task(task_run_name="{recording.name}: part {part.index}", **_RETRIED)
-def transcribe_part(recording: RecordingFile, part: Part, job: Job, output: str) -> Any:
-    """Transcribe a part, unless an earlier run did.
+def transcribe_part(
+    recording: RecordingFile,
+    part: Part,
+    job: Job,
+    output: str,
+    others: tuple[tuple[RecordingFile, Part], ...] = (),
+    joins: bool = False,
+) -> Any:
+    """Transcribe a part, and ``others`` along with it, unless it was; ``joins`` if one before took it along.
 
     Raises:
         RecordError: The recording can't be read or transcribed there.
     """
     storage = Storage(output)
     if has_part(storage, recording, part, job):
+        if joins:
+            return Completed(message="transcribed along with a recording before it")
         return Completed(name="Cached", message="an earlier run transcribed this part")
-    transcribe(storage, recording, part, job)
+    transcribe(storage, recording, part, job, others)
     return None
 
 
@@ -153,20 +164,23 @@ def transcribe_recordings(
             else:
                 cached.append(manifest)
         planned = list(_planned(new, job, storage, failed))
+        batches = SharedBatches(storage, planned, job)
         with AudioProgress(sum(part.duration_s for _, parts in planned for part in parts)) as progress:
             for recording, parts in planned:
-                outcome = _transcribed(recording, parts, job, storage, lease.owner, progress)
+                outcome = _transcribed(recording, parts, job, storage, lease.owner, progress, batches)
                 if isinstance(outcome, TranscriptManifest):
                     done.append(outcome)
                 else:
                     failed.append(outcome)
-    return TranscriptionSummary(
-        output=output.path,
-        transcribed=tuple(done),
-        cached=tuple(cached),
-        failed=tuple(failed),
-        seconds=time.monotonic() - started,
-    )
+        summary = TranscriptionSummary(
+            output=output.path,
+            transcribed=tuple(done),
+            cached=tuple(cached),
+            failed=tuple(failed),
+            seconds=time.monotonic() - started,
+        )
+        forget_mended(storage, summary)
+    return summary
 
 
 def _planned(
@@ -187,10 +201,12 @@ def _transcribed(
     storage: Storage,
     owner: str,
     progress: AudioProgress,
+    batches: SharedBatches,
 ) -> TranscriptManifest | FailedRecording:
     try:
         for part in parts:
-            transcribe_part.submit(recording, part, job, storage.url).result()
+            others, joins = batches.others(recording, part), batches.joins(recording, part)
+            transcribe_part.submit(recording, part, job, storage.url, others, joins).result()
             progress.add(part.duration_s, recording.name)
         return write_recording(recording, parts, job, storage.url, owner)
     except RecordError as error:

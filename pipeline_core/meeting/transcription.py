@@ -11,11 +11,12 @@ dropped when its recording's transcript is written.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline_core.errors import RecordError
 from pipeline_core.meeting.channel_parts import channel_parts
 from pipeline_core.meeting.diarization import Diarization, check_auto, diarize, one_speaker
 from pipeline_core.meeting.folder import (
@@ -151,17 +152,71 @@ def has_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -
     return _read_part(storage, recording, part, job) is not None
 
 
-def transcribe_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> None:
-    """Transcribe a part and keep it, unless it is there.
+def transcribe_part(
+    storage: Storage,
+    recording: RecordingFile,
+    part: Part,
+    job: Job,
+    others: Sequence[tuple[RecordingFile, Part]] = (),
+) -> None:
+    """Transcribe a part and keep it, unless it is there, and with it ``others``, which fill its batches.
+
+    Where they can't be transcribed together, the part is alone; it is never refused for what is wrong with another.
 
     Raises:
         InvalidInputError: The recording can't be read there.
         LoadError: The pipeline can't be loaded here.
+        RecordError: The model has no answer for a chunk.
     """
-    if not has_part(storage, recording, part, job):
-        (written,) = transcribe_parts([(recording.source(), part)], job.settings)
-        storage.make()
-        storage.write(_part_name(recording, part, job), written.model_dump_json().encode())
+    if has_part(storage, recording, part, job):
+        return
+    together = [(recording, part), *others]
+    try:
+        written = _transcribe(together, job)
+    except RecordError:
+        if not others:
+            raise
+        written = _transcribe(together[:1], job)
+    storage.make()
+    for (of, what), transcript in zip(together, written, strict=False):
+        storage.write(_part_name(of, what, job), transcript.model_dump_json().encode())
+
+
+class SharedBatches:
+    """Which parts are transcribed along with which, in order: as many as the memory for one part holds.
+
+    Args:
+        storage: The output; parts that are there are left out.
+        planned: The recordings to come, with their parts.
+        job: What is done with them.
+    """
+
+    def __init__(self, storage: Storage, planned: Iterable[tuple[RecordingFile, Sequence[Part]]], job: Job) -> None:
+        groups: list[list[tuple[RecordingFile, Part]]] = []
+        room_s = 0.0
+        for recording, parts in planned:
+            for part in parts:
+                if has_part(storage, recording, part, job):
+                    continue
+                if not groups or part.duration_s > room_s:
+                    groups.append([])
+                    room_s = job.settings.part_s
+                groups[-1].append((recording, part))
+                room_s -= part.duration_s
+        self._others = {self._key(*first): tuple(others) for first, *others in groups}
+        self._joining = {self._key(*other) for others in self._others.values() for other in others}
+
+    def others(self, recording: RecordingFile, part: Part) -> tuple[tuple[RecordingFile, Part], ...]:
+        """Those that are transcribed along with a part."""
+        return self._others.get(self._key(recording, part), ())
+
+    def joins(self, recording: RecordingFile, part: Part) -> bool:
+        """Whether a part is transcribed along with one before it."""
+        return self._key(recording, part) in self._joining
+
+    @staticmethod
+    def _key(recording: RecordingFile, part: Part) -> tuple[str, int]:
+        return recording.content_id, part.index
 
 
 def finish_recording(
@@ -193,6 +248,17 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
     return failed
 
 
+def forget_mended(storage: Storage, summary: TranscriptionSummary) -> None:
+    """Drop what was written down of failures whose recordings are transcribed by now, from a mended file."""
+    mended = {manifest.recording for manifest in (*summary.transcribed, *summary.cached)}
+    mended -= {failed.recording for failed in summary.failed}
+    for name in list(storage.names()):
+        if name.startswith(FAILED):
+            content = storage.read(name)
+            if content is not None and FailedRecording.model_validate_json(content).recording in mended:
+                storage.remove(name)
+
+
 def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -> Transcript:
     if job.speakers == "off" or not transcript.segments:
         return transcript
@@ -204,6 +270,10 @@ def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -
     told = transcript.model_copy(update={"turns": turns, "segments": segments, "speakers_note": found.note})
     names = {label: name for label, name in job.names.items() if label in told.speakers}
     return told.model_copy(update={"names": names})
+
+
+def _transcribe(parts: Sequence[tuple[RecordingFile, Part]], job: Job) -> list[PartTranscript]:
+    return transcribe_parts([(recording.source(), part) for recording, part in parts], job.settings)
 
 
 def _require_part(storage: Storage, recording: RecordingFile, part: Part, job: Job) -> PartTranscript:

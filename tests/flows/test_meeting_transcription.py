@@ -15,7 +15,7 @@ from tiny_whisper import babble, silence, whisper
 
 from flows.meeting_transcription import meeting_transcription
 from pipeline_core import PipelineSpec, requirements
-from pipeline_core.errors import DatasetNotFoundError, MissingPackageError, SpecError
+from pipeline_core.errors import DatasetNotFoundError, InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting import transcription
 from pipeline_core.meeting.diarization import diarize
 from pipeline_core.meeting.folder import read_manifests, read_transcript
@@ -88,6 +88,55 @@ def test_what_can_not_be_read_is_reported_and_stops_nothing(run_flow, arguments,
     written = [json.loads(storage.read(name)) for name in storage.names() if name.startswith(transcription.FAILED)]
     assert sorted(failed["recording"] for failed in written) == ["a-corrupt.wav", "b-empty.mp3"]
     assert all(failed["error"].startswith("InvalidInputError") for failed in written)
+
+
+def test_short_recordings_share_batches_and_none_answers_for_another(
+    run_flow, arguments, recordings, monkeypatch
+) -> None:
+    soundfile.write(recordings / "more.wav", np.concatenate([TALK, TALK]), RATE)
+    soundfile.write(recordings / "long.wav", np.concatenate([TALK, silence(52)]), RATE)
+    transcribe, together = transcription.transcribe_parts, []
+
+    def seen_together(parts: Any, settings: Any) -> Any:
+        together.append([source.name for source, _ in parts])
+        return transcribe(parts, settings)
+
+    monkeypatch.setattr(transcription, "transcribe_parts", seen_together)
+    seen = run_flow(meeting_transcription, **arguments)
+    assert together == [["long.wav", "quiet.flac"], ["more.wav", "talk.wav"]]
+    assert seen.tasks["talk.wav: part 0"].state.message == "transcribed along with a recording before it"
+    texts = segments_by_name(arguments["output"])
+
+    def without_talk(parts: Any, settings: Any) -> Any:
+        if "talk.wav" in [source.name for source, _ in parts]:
+            raise InvalidInputError("talk.wav is gone")
+        return transcribe(parts, settings)
+
+    monkeypatch.setattr(transcription, "transcribe_parts", without_talk)
+    other = {**arguments, "output": f"{arguments['output']}-other"}
+    summary = run_flow(meeting_transcription, **other).state.result()
+    assert [failed.recording for failed in summary.failed] == ["talk.wav"]
+    assert segments_by_name(other["output"]) == {name: texts[name] for name in texts if name != "talk.wav"}
+
+
+def segments_by_name(output: str) -> dict[str, Any]:
+    storage = Storage(output)
+    return {found.recording: read_transcript(storage, found).segments for found in read_manifests(storage)}
+
+
+def test_a_failure_is_forgotten_once_its_file_is_mended(run_flow, arguments, recordings) -> None:
+    talk = (recordings / "talk.wav").read_bytes()
+    (recordings / "talk.wav").write_bytes(talk[:20])
+    (recordings / "monday" / "talk.wav").write_bytes(b"RIFF")
+    run_flow(meeting_transcription, **arguments)
+    storage = Storage(arguments["output"])
+    assert len([name for name in storage.names() if name.startswith(transcription.FAILED)]) == 2
+    (recordings / "talk.wav").write_bytes(talk)
+    run_flow(meeting_transcription, **arguments)
+    assert len([name for name in storage.names() if name.startswith(transcription.FAILED)]) == 2  # which of the two?
+    (recordings / "monday" / "talk.wav").unlink()
+    run_flow(meeting_transcription, **arguments)
+    assert not [name for name in storage.names() if name.startswith(transcription.FAILED)]
 
 
 def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(
