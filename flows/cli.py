@@ -24,12 +24,13 @@ from pipeline_core.errors import (
     LoadError,
     OutputInUseError,
     OutputMismatchError,
+    OutputNotFoundError,
     PipelineFlowsError,
     RecordingsFailedError,
     SourceError,
     SpecError,
 )
-from pipeline_core.sources import DatasetRef
+from pipeline_core.sources import DatasetRef, check_exists
 from pipeline_core.spec import PipelineSpec
 
 _TASK_COMMANDS = ("run", "classify", "preview")
@@ -209,7 +210,7 @@ def _code_of(error: Exception) -> int:
         return TOO_MANY_BAD_ROWS
     if isinstance(error, OutputMismatchError | OutputInUseError | LeaseLostError):
         return OUTPUT_TAKEN
-    if isinstance(error, SpecError | SourceError | LoadError | ValidationError | CycloptsError):
+    if isinstance(error, SpecError | SourceError | LoadError | OutputNotFoundError | ValidationError | CycloptsError):
         return WRONG
     return FAILED
 
@@ -245,6 +246,7 @@ def _run(
 ) -> None:
     from flows.running import run_flow
 
+    check_exists(dataset)  # before seconds go by until Prefect has started
     options = options or RunOptions()
     run_flow(
         flow,

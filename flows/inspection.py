@@ -104,7 +104,7 @@ def show_report(output: str, label_column: str | None = None) -> None:
     """Print a finished run's report, or how far an unfinished one is; with ``label_column``, how right it was.
 
     Raises:
-        OutputError: The folder is no run's output.
+        OutputNotFoundError: The folder is no run's output.
         ColumnNotFoundError: The output has no such column.
     """
     from pipeline_core.evaluation import evaluate_output

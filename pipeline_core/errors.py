@@ -23,6 +23,7 @@
     │   ├── InputTooLongError
     │   └── InputTooLargeError
     ├── OutputError                the output folder can't be written
+    │   ├── OutputNotFoundError
     │   ├── OutputMismatchError
     │   ├── OutputInUseError
     │   └── LeaseLostError
@@ -221,6 +222,10 @@ class InputTooLargeError(RecordError):
 
 class OutputError(PipelineFlowsError):
     """The output folder can't be written."""
+
+
+class OutputNotFoundError(OutputError):
+    """The folder is no run's output."""
 
 
 class OutputMismatchError(OutputError):

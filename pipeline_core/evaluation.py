@@ -91,7 +91,7 @@ def evaluate_output(folder: OutputFolder, label_column: str) -> Evaluation:
     """Compare the labels that a run predicted with a column that its output kept.
 
     Raises:
-        OutputError: The folder is no run's output.
+        OutputNotFoundError: The folder is no run's output.
         ColumnNotFoundError: The output has no such column, or no predicted labels.
         SpecError: A label of the column is none of the model's.
     """

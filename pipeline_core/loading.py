@@ -27,6 +27,7 @@ from pipeline_core.pinning import (
     folder_stats,
     model_folder,
     model_name,
+    spec_folder,
     token_of,
     tokenizer_name,
     weights_folder,
@@ -63,7 +64,7 @@ def load_pipeline(spec: PipelineSpec) -> Any:
         ModelAccessError: The model is gated and the token is missing or not allowed.
         MissingPackageError: A package that the task, the model or the quantization needs is not installed.
         LoadError: The checkpoint lacks a part of the model, such as its head.
-        SpecError: The pipeline does not take the values of its ``parameters``.
+        SpecError: The pipeline does not take the values of its ``parameters``, or a revision is given for a folder.
     """
     return _with_parameters(_warm.get(spec), spec)
 
@@ -96,7 +97,7 @@ class _WarmModels:
 
     def get(self, spec: PipelineSpec) -> Any:
         key = self._key(spec)
-        model = model_folder(model_name(spec))
+        model = spec_folder(spec)
         tokenizer = model_folder(spec.tokenizer) if spec.tokenizer is not None else None
         folders = (weights_folder(model, spec) if model is not None else None, tokenizer)
         with self._lock:
@@ -150,7 +151,7 @@ def _load(spec: PipelineSpec) -> Any:
 
     check_packages(spec)
     name = model_name(spec)
-    folder = model_folder(name)
+    folder = spec_folder(spec)
     model_kwargs: dict[str, Any] = {"use_safetensors": True, **spec.model_kwargs}
     if spec.attn_implementation is not None:
         model_kwargs["attn_implementation"] = spec.attn_implementation
@@ -169,7 +170,7 @@ def _load(spec: PipelineSpec) -> Any:
                 spec.task,
                 model=str(folder) if folder is not None else name,
                 tokenizer=_other_tokenizer(spec),
-                revision=spec.revision if folder is None else None,
+                revision=spec.revision,
                 token=token_of(spec),
                 device=device,
                 device_map=device_map,

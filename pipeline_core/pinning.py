@@ -10,7 +10,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.catalog import find_task
-from pipeline_core.errors import ModelNotFoundError
+from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.spec import DEMO_MODEL, PipelineSpec
 
 # What a training leaves beside the model and no inference reads.
@@ -69,10 +69,11 @@ def pin(spec: PipelineSpec) -> PinnedSpec:
     Raises:
         DeviceNotFoundError: This machine lacks the device.
         ModelNotFoundError: The folder does not exist.
+        SpecError: A revision is given for a folder.
     """
     name = model_name(spec)
     dtype = dtype_name(spec)
-    folder = model_folder(name)
+    folder = spec_folder(spec)
     update: dict[str, Any] = {"model": name, "dtype": dtype}
     record: dict[str, Any] = {"name": name, "dtype": dtype}
     if folder is not None:
@@ -108,6 +109,20 @@ def model_folder(name: str) -> Path | None:
     if name.startswith((".", "/", "~")) or tokenizer_name(name)[0].count("/") > 1 or path.exists():
         raise ModelNotFoundError(name, "it is a path, and no folder is there; give a model's folder or a Hub id")
     return None
+
+
+def spec_folder(spec: PipelineSpec) -> Path | None:
+    """The folder that the spec's model is in, or None for a model of the Hub.
+
+    Raises:
+        ModelNotFoundError: The name is a path, and nothing is there; or the task has no default.
+        SpecError: A revision is given for a folder.
+    """
+    name = model_name(spec)
+    folder = model_folder(name)
+    if folder is not None and spec.revision is not None:
+        raise SpecError(f"revision is for a model of the Hub: leave it out for {name!r}")
+    return folder
 
 
 def model_name(spec: PipelineSpec) -> str:

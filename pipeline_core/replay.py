@@ -54,7 +54,7 @@ def replay_quarantine(
     Raises:
         DatasetChangedError: The rows of a shard are not the planned ones any more.
         LoadError: The pipeline can't be loaded here.
-        OutputError: The folder has no plan.
+        OutputNotFoundError: The folder has no plan.
         OutputInUseError: A run that is alive holds the folder.
         OutputMismatchError: The model is another one than the plan's by now.
     """

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from pipeline_core.errors import OutputError, OutputMismatchError
+from pipeline_core.errors import OutputError, OutputMismatchError, OutputNotFoundError
 from pipeline_core.lease import LEASE_FILE, Lease, check_lease, claim_lease
 from pipeline_core.manifest import OutputRef, RunSummary, ShardManifest
 from pipeline_core.media_files import MEDIA_FILES, found_media, media_folder
@@ -129,11 +129,13 @@ class OutputFolder:
         """The plan whose output this is.
 
         Raises:
-            OutputError: There is none that can be read.
+            OutputNotFoundError: There is none that can be read.
         """
         plan = self.read_plan()
         if plan is None:
-            raise OutputError(f"{self.ref.path!r} is not the output of a run: it has no {PLAN_FILE} that can be read")
+            raise OutputNotFoundError(
+                f"{self.ref.path!r} is not the output of a run: it has no {PLAN_FILE} that can be read"
+            )
         return plan
 
     def committed(self, shard: Shard, plan: RunPlan) -> ShardManifest | None:
@@ -224,7 +226,7 @@ class OutputFolder:
         """All answered rows of the shards that are done, in the dataset's order.
 
         Raises:
-            OutputError: The folder has no plan.
+            OutputNotFoundError: The folder has no plan.
         """
         return pa.Table.from_batches(self.batches(), self.require_plan().schema)
 
@@ -232,7 +234,7 @@ class OutputFolder:
         """The same rows some thousands at a time, of all columns or the ones named.
 
         Raises:
-            OutputError: The folder has no plan.
+            OutputNotFoundError: The folder has no plan.
         """
         plan = self.require_plan()
         paths = [self._storage.path(manifest.file) for manifest in self.manifests(plan)]
@@ -246,7 +248,7 @@ class OutputFolder:
         """All rows without an answer of the shards that are done: id, input_reference, stage, error_class, message.
 
         Raises:
-            OutputError: The folder has no plan.
+            OutputNotFoundError: The folder has no plan.
         """
         plan = self.require_plan()
         tables = [QUARANTINE_SCHEMA.empty_table()]

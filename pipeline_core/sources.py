@@ -33,7 +33,7 @@ from pipeline_core.tables import ArrowTable, ParquetTable, Table
 from pipeline_core.task_inputs import Input
 from pipeline_core.text_tables import TextTable
 
-__all__ = ["DEMO_DATASET", "DatasetRef", "OpenDataset", "open_dataset"]
+__all__ = ["DEMO_DATASET", "DatasetRef", "OpenDataset", "check_exists", "open_dataset"]
 
 DEMO_DATASET = "demo:reviews"
 
@@ -184,7 +184,7 @@ def open_dataset(ref: DatasetRef | str, task: str | None = None, parameters: Col
     inputs = find_task(task).inputs if task is not None else ()
     if ref.path.startswith("demo:"):
         files = _demo(ref)
-    elif is_file_path(ref.path) or not _HUB_ID.fullmatch(ref.path):
+    elif _means_files(ref.path):
         _refuse_settings(ref, "files", "name", "revision")
         listing = list_files(ref.path)
         kind = _media_kind(inputs)
@@ -198,6 +198,22 @@ def open_dataset(ref: DatasetRef | str, task: str | None = None, parameters: Col
     tables = [_READERS[file.format](file) for file in files]
     folder = files[0].path[: -len(files[0].name)] if files[0].is_local and files[0].name else None
     return OpenDataset(ref, TableSequence(ref.path, tables), inputs, parameters, folder)
+
+
+def check_exists(ref: DatasetRef) -> None:
+    """Raise what ``open_dataset`` would where there are no files; nothing is read, and the Hub is not asked.
+
+    Raises:
+        DatasetNotFoundError: Nothing is there.
+    """
+    if ref.path.startswith("demo:"):
+        _demo(ref)
+    elif _means_files(ref.path):
+        list_files(ref.path)
+
+
+def _means_files(path: str) -> bool:
+    return is_file_path(path) or not _HUB_ID.fullmatch(path)
 
 
 def _media_kind(inputs: Sequence[Input]) -> str:

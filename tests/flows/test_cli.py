@@ -254,8 +254,15 @@ def test_a_folder_in_use_is_exit_code_4(run, out):
 
 def test_a_folder_that_is_no_runs_has_no_report(pipeline_flows, tmp_path):
     code, out, err = pipeline_flows("report", tmp_path)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert re.fullmatch("error: .* is not the output of a run: .*\n", err)
+
+
+def test_a_dataset_that_is_not_there_is_refused_before_prefect_starts(pipeline_flows, tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.running.run_flow", lambda *_, **__: pytest.fail("it was started"))
+    code, out, err = pipeline_flows("classify", tmp_path / "nope.csv", "--output", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert "nope.csv" in err
 
 
 def test_debug_adds_the_traceback(pipeline_flows):

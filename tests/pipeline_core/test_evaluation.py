@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_core import DatasetRef, PipelineSpec
-from pipeline_core.errors import ColumnNotFoundError, OutputError, SpecError
+from pipeline_core.errors import ColumnNotFoundError, OutputNotFoundError, SpecError
 from pipeline_core.evaluation import ClassScore, evaluate, evaluate_output, known_labels, open_labelled
 from pipeline_core.sink import OutputFolder
 
@@ -118,5 +118,5 @@ def test_labels_that_each_row_brings_are_not_compared(build_model):
 
 
 def test_what_is_no_runs_output_has_nothing_to_compare(tmp_path):
-    with pytest.raises(OutputError, match="is not the output of a run"):
+    with pytest.raises(OutputNotFoundError, match="is not the output of a run"):
         evaluate_output(OutputFolder(str(tmp_path)), "label")

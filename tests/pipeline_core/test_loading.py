@@ -538,6 +538,13 @@ def test_a_pinned_folder_is_known_by_its_files_and_not_by_its_place(model, folde
     assert pin(spec_of(folder)).model.name == str(folder)
 
 
+@pytest.mark.parametrize("refuse", [pin, load_pipeline])
+def test_a_folder_has_no_revisions(folder, refuse):
+    for name in (str(folder), "demo:sentiment"):
+        with pytest.raises(SpecError, match="revision is for a model of the Hub"):
+            refuse(spec_of(name, revision="main"))
+
+
 def test_texts_and_hidden_files_of_a_folder_change_no_fingerprint(folder):
     before = pin(spec_of(folder)).fingerprint
     (folder / "README.md").write_text("# Another card")
