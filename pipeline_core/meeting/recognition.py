@@ -75,14 +75,7 @@ class _LeanRecognizer:
         )
 
     def recognize(self, stretches: Sequence[Sequence[Chunk]]) -> list[Recognized]:
-        languages = [self._whisper.hear_language(chunks) if chunks else None for chunks in stretches]
-        spoken = zip(stretches, languages, strict=True)
-        flat = [(chunk, language or "") for chunks, language in spoken for chunk in chunks]
-        written = iter(self._whisper.write([chunk for chunk, _ in flat], [language for _, language in flat]))
-        return [
-            Recognized([next(written) for _ in chunks], language)
-            for chunks, language in zip(stretches, languages, strict=True)
-        ]
+        return [Recognized(*answer) for answer in self._whisper.recognize(stretches)]
 
 
 class PipelineRecognizer:

@@ -1,8 +1,8 @@
 """Recognize chunks with a Whisper model: batched, with a guard against loops, with times of words."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -13,18 +13,22 @@ from pipeline_core.meeting.phrases import TimedWord, segments_of
 from pipeline_core.meeting.transcript import Segment
 from pipeline_core.meeting.voice_activity import SAMPLE_RATE
 from pipeline_core.meeting.whisper_decoding import Decoded, decode
-from pipeline_core.meeting.whisper_network import WhisperNetwork
+from pipeline_core.meeting.whisper_network import Heard, WhisperNetwork
 from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary
 from pipeline_core.meeting.word_times import Alignment, align, rising
 from pipeline_core.memory import Failure, forward_splitting
 
 _MIN_HALVED_S = 4.0
 _LANGUAGE_CHUNKS = 2
+_HEARD_TOGETHER = 32
 _CACHE_BYTES = {"cpu": 2**30}
 _ACCELERATOR_CACHE_BYTES = 2**32
 _MOST_ROWS = {"cpu": 8}
 _ACCELERATOR_MOST_ROWS = 32
 _FRAME_S = 0.02
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 
 class WhisperRecognizer:
@@ -61,92 +65,122 @@ class WhisperRecognizer:
         self._word_times = word_times
         self._batch_size = batch_size or self._fitting_rows()
 
-    def hear_language(self, chunks: Sequence[Chunk]) -> str:
-        """The language that was named, or the likeliest of the first of one or more chunks together."""
-        if self._language is not None:
-            return self._language
-        languages, heard = self._vocabulary.languages, chunks[:_LANGUAGE_CHUNKS]
-        with torch.inference_mode():
-            start = torch.full((len(heard), 1), self._vocabulary.start, device=self._network.device)
-            hidden = self._network.decoding(self._encode(heard), 1).read(start)[:, 0]
-            tokens = torch.tensor(list(languages.values()), device=self._network.device)
-            chances = self._network.logits(hidden)[:, tokens].log_softmax(-1)
-        seconds = torch.tensor([chunk.duration_s for chunk in heard], device=chances.device)
-        return list(languages)[int((chances * seconds[:, None]).sum(0).argmax())]
+    def recognize(self, stretches: Sequence[Sequence[Chunk]]) -> list[tuple[list[list[Segment]], str | None]]:
+        """The segments of each stretch's chunks, and its language; None where it has no chunk.
 
-    def write(self, chunks: Sequence[Chunk], languages: Sequence[str]) -> list[list[Segment]]:
-        """The segments of each chunk in its language, in order.
+        A language that was not named is the likeliest of a stretch's first chunks together.
 
         Raises:
             InputTooLargeError: One chunk alone does not fit into the device's memory.
             RecordError: A chunk alone makes the model fail.
             DeviceFailedError: The accelerator is lost to this process.
         """
-        spoken = list(zip(chunks, languages, strict=True))
-        segments: list[list[Segment]] = []
+        answers = []
         with torch.inference_mode():
-            for start in range(0, len(spoken), self._batch_size):
-                segments += self._fitting(spoken[start : start + self._batch_size], may_halve=True)
-        return segments
+            for start in range(0, len(stretches), _HEARD_TOGETHER):
+                together = stretches[start : start + _HEARD_TOGETHER]
+                heard = self._hear(together)
+                spoken = [
+                    _Spoken(chunk, language, states[place] if place < len(states) else None)
+                    for chunks, (language, states) in zip(together, heard, strict=True)
+                    for place, chunk in enumerate(chunks)
+                ]
+                written = iter(self._in_batches(lambda batch: self._write(batch, may_halve=True), spoken))
+                answers += [
+                    ([next(written) for _ in chunks], language if chunks else None)
+                    for chunks, (language, _) in zip(together, heard, strict=True)
+                ]
+        return answers
+
+    def _hear(self, stretches: Sequence[Sequence[Chunk]]) -> list[tuple[str, list[torch.Tensor]]]:
+        """The language of each stretch, and the states of those of its chunks that were listened to for it."""
+        if self._language is not None:
+            return [(self._language, [])] * len(stretches)
+        names, device = list(self._vocabulary.languages), self._network.device
+        tokens = torch.tensor(list(self._vocabulary.languages.values()), device=device)
+
+        def forward(chunks: Sequence[Chunk]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+            states = self._encode(chunks)
+            start = torch.full((len(chunks), 1), self._vocabulary.start, device=device)
+            hidden = self._network.decoding(self._network.hear(states), 1).read(start)[:, 0]
+            return list(zip(states, self._network.logits(hidden)[:, tokens].log_softmax(-1).cpu(), strict=True))
+
+        first = [chunks[:_LANGUAGE_CHUNKS] for chunks in stretches]
+        heard = iter(self._in_batches(forward, [chunk for chunks in first for chunk in chunks]))
+        found = []
+        for chunks in first:
+            chances, kept = torch.zeros(len(names)), []
+            for chunk in chunks:
+                states, likely = next(heard)
+                chances += likely * chunk.duration_s
+                kept.append(states)
+            found.append((names[int(chances.argmax())], kept))
+        return found
 
     def _fitting_rows(self) -> int:
         kind = self._network.device.type
         room = _CACHE_BYTES.get(kind, _ACCELERATOR_CACHE_BYTES) // self._network.cache_bytes
         return max(1, min(room, _MOST_ROWS.get(kind, _ACCELERATOR_MOST_ROWS)))
 
-    def _fitting(self, spoken: Sequence[tuple[Chunk, str]], may_halve: bool) -> list[list[Segment]]:
-        """The chunks' segments, in smaller batches where they do not fit into memory at once."""
-
-        def forward(part: Sequence[tuple[Chunk, str]]) -> list[list[Segment]]:
-            return self._write(part, may_halve)
-
-        results = forward_splitting(forward, spoken, lambda part, message: None)
-        failed = [result for result in results if isinstance(result, Failure)]
-        for failure in failed:
-            message = f"a chunk of {self._features.chunk_length} s can't be transcribed: {failure.message}"
-            raise InputTooLargeError(message) if failure.out_of_memory else RecordError(message)
-        return [result for result in results if not isinstance(result, Failure)]
+    def _in_batches(
+        self, forward: Callable[[Sequence[_Item]], Sequence[_Answer]], items: Sequence[_Item]
+    ) -> list[_Answer]:
+        """The answer to each item, in smaller batches where they do not fit into memory at once."""
+        answers: list[_Answer] = []
+        for start in range(0, len(items), self._batch_size):
+            batch = items[start : start + self._batch_size]
+            for result in forward_splitting(forward, batch, lambda part, message: None):
+                if isinstance(result, Failure):
+                    message = f"a chunk of {self._features.chunk_length} s can't be transcribed: {result.message}"
+                    raise InputTooLargeError(message) if result.out_of_memory else RecordError(message)
+                answers.append(result)
+        return answers
 
     def _encode(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         audio = [chunk.audio for chunk in chunks]
         made = self._features(audio, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         return self._network.encode(made.input_features)
 
-    def _write(self, spoken: Sequence[tuple[Chunk, str]], may_halve: bool) -> list[list[Segment]]:
-        chunks = [chunk for chunk, _ in spoken]
-        states = self._encode(chunks)
-        prompts = [self._vocabulary.prompt(language, self._translate) for _, language in spoken]
+    def _states(self, spoken: "Sequence[_Spoken]") -> torch.Tensor:
+        new = [one.chunk for one in spoken if one.states is None]
+        if len(new) == len(spoken):
+            return self._encode(new)
+        encoded = iter(self._encode(new) if new else ())
+        return torch.stack([next(encoded) if one.states is None else one.states for one in spoken])
+
+    def _write(self, spoken: "Sequence[_Spoken]", may_halve: bool) -> list[list[Segment]]:
+        heard = self._network.hear(self._states(spoken))
+        prompts = [self._vocabulary.prompt(one.language, self._translate) for one in spoken]
 
         def redo(rows: Sequence[int], temperature: float) -> list[Decoded]:
-            seeds = [_seed(chunks[row]) for row in rows]
+            seeds = [_seed(spoken[row].chunk) for row in rows]
             again = [prompts[row] for row in rows]
-            return decode(self._network, states[list(rows)], again, self._vocabulary, temperature, seeds)
+            return decode(self._network, heard.take(rows), again, self._vocabulary, temperature, seeds)
 
-        settled = with_fallback(decode(self._network, states, prompts, self._vocabulary), self._text, redo)
-        return [
-            self._segments(chunk, states[row], language, *settled[row], may_halve)
-            for row, (chunk, language) in enumerate(spoken)
-        ]
+        settled = with_fallback(decode(self._network, heard, prompts, self._vocabulary), self._text, redo)
+        segments = []
+        for row, one in enumerate(spoken):
+            decoded, verdict = settled[row]
+            if verdict is Verdict.BAD and may_halve and one.chunk.duration_s > _MIN_HALVED_S:
+                halves = [_Spoken(half, one.language) for half in halve(one.chunk)]
+                written = self._in_batches(lambda batch: self._write(batch, may_halve=False), halves)
+                segments.append([segment for half in written for segment in half])
+            else:
+                segments.append(self._segments(one, heard.view(row), decoded, verdict))
+        return segments
 
-    def _segments(
-        self, chunk: Chunk, states: torch.Tensor, language: str, decoded: Decoded, verdict: Verdict, may_halve: bool
-    ) -> list[Segment]:
+    def _segments(self, spoken: "_Spoken", heard: Heard, decoded: Decoded, verdict: Verdict) -> list[Segment]:
         if verdict is Verdict.SILENT:
             return []
-        if verdict is Verdict.BAD and may_halve and chunk.duration_s > _MIN_HALVED_S:
-            halves = self._fitting([(half, language) for half in halve(chunk)], may_halve=False)
-            return [segment for half in halves for segment in half]
         uncertain = verdict is Verdict.BAD
         shown = believable(decoded) if uncertain else len(decoded.tokens)
-        words = self._words(chunk, states, language, decoded, shown)
+        words = self._words(spoken, heard, decoded, shown)
         return segments_of(words, with_words=self._word_times, uncertain=uncertain)
 
     def _text(self, decoded: Decoded) -> str:
         return str(self._tokenizer.decode(decoded.tokens, skip_special_tokens=True))
 
-    def _words(
-        self, chunk: Chunk, states: torch.Tensor, language: str, decoded: Decoded, shown: int
-    ) -> list[TimedWord]:
+    def _words(self, spoken: "_Spoken", heard: Heard, decoded: Decoded, shown: int) -> list[TimedWord]:
         """The words of the first ``shown`` tokens."""
         from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine_tokens_into_words
 
@@ -157,9 +191,10 @@ class WhisperRecognizer:
         ]
         if not written:
             return []
+        chunk = spoken.chunk
         tokens = [token for token, _ in written]
-        texts, _, indices = _combine_tokens_into_words(self._tokenizer, tokens, LANGUAGES.get(language))
-        aligned = self._align(chunk, states, language, tokens)
+        texts, _, indices = _combine_tokens_into_words(self._tokenizer, tokens, LANGUAGES.get(spoken.language))
+        aligned = self._align(spoken, heard, tokens)
         starts = [aligned.times[places[0]] for places in indices]
         borders = rising([*starts, aligned.times[len(tokens)]], *chunk.speech)
         words = []
@@ -172,13 +207,21 @@ class WhisperRecognizer:
             words.append(TimedWord(text, span.start_s, span.end_s, [written[place][1] for place in places]))
         return words
 
-    def _align(self, chunk: Chunk, states: torch.Tensor, language: str, tokens: Sequence[int]) -> Alignment:
+    def _align(self, spoken: "_Spoken", heard: Heard, tokens: Sequence[int]) -> Alignment:
         """When each token was said, found as transformers does: as if it was written among timestamps."""
-        prompt = self._vocabulary.timestamp_prompt(language, self._translate)
+        prompt = self._vocabulary.timestamp_prompt(spoken.language, self._translate)
         given = torch.tensor([*prompt, *tokens], device=self._network.device)
-        frames = max(1, min(int(chunk.duration_s / _FRAME_S), len(states)))
-        looked = self._network.attention(states, given)[:, len(prompt) - 1 :, :frames]
+        frames = max(1, min(int(spoken.chunk.duration_s / _FRAME_S), heard.frames))
+        looked = self._network.attention(heard, given)[:, len(prompt) - 1 :, :frames]
         return align(looked, _FRAME_S, self._network.config.median_filter_width)
+
+
+class _Spoken(NamedTuple):
+    """A chunk to write down in its language, with its states where they are there already."""
+
+    chunk: Chunk
+    language: str
+    states: torch.Tensor | None = None
 
 
 def _network_of(model: Any) -> WhisperNetwork:

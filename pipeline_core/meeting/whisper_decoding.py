@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline_core.meeting.repetition import find_repetition
-from pipeline_core.meeting.whisper_network import WhisperNetwork
+from pipeline_core.meeting.whisper_network import Heard, WhisperNetwork
 from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary
 
 _LOOKED_AT_EVERY = 8
@@ -41,7 +41,7 @@ class Decoded:
 
 def decode(
     network: WhisperNetwork,
-    states: torch.Tensor,
+    heard: Heard,
     prompts: Sequence[Sequence[int]],
     vocabulary: WhisperVocabulary,
     temperature: float = 0.0,
@@ -51,7 +51,7 @@ def decode(
 
     Args:
         network: What writes.
-        states: ``(rows, frames, width)``, what the encoder made of the chunks.
+        heard: The chunks.
         prompts: Tokens that each row's text starts with, as many a row.
         vocabulary: The model's special tokens.
         temperature: 0 takes the likeliest token; above it, one is drawn.
@@ -60,15 +60,15 @@ def decode(
     Returns:
         One text a row, in order.
     """
-    rows = len(states)
     longest = network.config.max_target_positions
-    writers = [_Row(torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(rows)]
-    decoding = network.decoding(states, longest)
-    hidden = decoding.read(torch.tensor([list(prompt) for prompt in prompts], device=network.device))
-    no_speech = network.logits(hidden[:, 0]).softmax(-1)[:, vocabulary.no_speech].tolist()
+    writers = [_Row(torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(heard.rows)]
+    alive = heard.order
+    decoding = network.decoding(heard, longest)
+    hidden = decoding.read(torch.tensor([list(prompts[row]) for row in alive], device=network.device))
+    chances = network.logits(hidden[:, 0]).softmax(-1)[:, vocabulary.no_speech].tolist()
+    no_speech = dict(zip(alive, chances, strict=True))
     suppressed = torch.tensor(vocabulary.suppressed, dtype=torch.long, device=network.device)
     suppressed_first = torch.tensor(vocabulary.suppressed_first, dtype=torch.long, device=network.device)
-    alive = list(range(rows))
     while True:
         logits = network.logits(hidden[:, -1]).index_fill(1, suppressed, -torch.inf)
         if decoding.position == len(prompts[0]):

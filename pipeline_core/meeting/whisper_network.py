@@ -5,6 +5,7 @@ differs is what a step costs: weights are laid out for the CPU once, keys and va
 memory that was set aside before, and rows that have ended take no more part.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -61,36 +62,102 @@ class WhisperNetwork:
             states = layer(states)
         return self._encoder_norm(states)  # type: ignore[no-any-return]
 
-    def decoding(self, states: torch.Tensor, length: int) -> "Decoding":
-        """Set out to decode ``(rows, frames, width)`` states into ``length`` tokens at most, the prompt's included."""
-        return Decoding(self, [layer.caches(states, length) for layer in self._decoder_layers], len(states))
+    def hear(self, states: torch.Tensor) -> "Heard":
+        """What the decoder makes of ``(rows, frames, width)`` states, once for all that is written of them."""
+        return Heard([layer.hear(states) for layer in self._decoder_layers])
 
-    def attention(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def decoding(self, heard: "Heard", length: int) -> "Decoding":
+        """Set out to decode all rows of ``heard`` into ``length`` tokens at most, the prompt's included."""
+        return Decoding(self, heard, self._caches(heard, length))
+
+    def attention(self, heard: "Heard", tokens: torch.Tensor) -> torch.Tensor:
         """Where the alignment heads look in the audio while a text is written.
 
         Args:
-            states: ``(frames, width)`` of one chunk.
+            heard: One chunk.
             tokens: ``(n,)``, the prompt and the text.
 
         Returns:
             ``(heads, n, frames)`` float32; row i is for what follows token i.
         """
-        caches = [layer.caches(states[None], len(tokens)) for layer in self._decoder_layers]
         looked: list[torch.Tensor] = []
-        self._read(tokens[None], 0, caches, 1, looked)
+        self._read(tokens[None], 0, heard, self._caches(heard, len(tokens)), 1, looked)
         return torch.cat(looked, dim=1)[0].float()
 
+    def _caches(self, heard: "Heard", length: int) -> "list[_Memory]":
+        keys = heard.layers[0].keys
+        shape = (len(keys), keys.shape[1], length, keys.shape[3])
+        return [_Memory(keys.new_empty(shape), keys.new_empty(shape)) for _ in self._decoder_layers]
+
     def _read(
-        self, tokens: torch.Tensor, position: int, caches: "list[_Caches]", rows: int, looked: list[torch.Tensor] | None
+        self,
+        tokens: torch.Tensor,
+        position: int,
+        heard: "Heard",
+        caches: "list[_Memory]",
+        rows: int,
+        looked: list[torch.Tensor] | None,
     ) -> torch.Tensor:
         hidden = self._embed(tokens) + self._token_positions[position : position + tokens.shape[1]]
-        for layer, cache in zip(self._decoder_layers, caches, strict=True):
-            hidden = layer(hidden, position, cache, rows, looked)
+        for layer, audio, cache in zip(self._decoder_layers, heard.layers, caches, strict=True):
+            hidden = layer(hidden, position, audio, cache, rows, looked)
         return self._decoder_norm(hidden)  # type: ignore[no-any-return]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """``(rows, width)`` hidden states to ``(rows, vocabulary)`` float32 logits."""
         return self._vocabulary(hidden).float()
+
+
+class _Memory(NamedTuple):
+    """One layer's keys and values, ``(rows, heads, tokens or frames, width of a head)`` each."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+class Heard:
+    """Encoded chunks as the decoder's layers look at them; rows change places while they are decoded.
+
+    Attributes:
+        layers: Each layer's keys and values, by place.
+    """
+
+    def __init__(self, layers: list[_Memory]) -> None:
+        self.layers = layers
+        self._places = list(range(self.rows))
+
+    @property
+    def rows(self) -> int:
+        """How many chunks there are."""
+        return len(self.layers[0].keys)
+
+    @property
+    def frames(self) -> int:
+        """How many frames each has."""
+        return self.layers[0].keys.shape[2]
+
+    @property
+    def order(self) -> list[int]:
+        """The rows, by place."""
+        return sorted(range(self.rows), key=self._places.__getitem__)
+
+    def take(self, rows: Sequence[int]) -> "Heard":
+        """A copy of some of the rows, in this order."""
+        places = [self._places[row] for row in rows]
+        return Heard([_Memory(keys[places], values[places]) for keys, values in self.layers])
+
+    def view(self, row: int) -> "Heard":
+        """One row, uncopied."""
+        place = slice(self._places[row], self._places[row] + 1)
+        return Heard([_Memory(keys[place], values[place]) for keys, values in self.layers])
+
+    def swap(self, place: int, other: int) -> None:
+        """Let the rows at two places change theirs."""
+        for memory in self.layers:
+            for tensor in memory:
+                tensor[[place, other]] = tensor[[other, place]]
+        row, beside = self._places.index(place), self._places.index(other)
+        self._places[row], self._places[beside] = other, place
 
 
 class Decoding:
@@ -101,34 +168,27 @@ class Decoding:
         position: How many tokens each has read.
     """
 
-    def __init__(self, network: WhisperNetwork, caches: "list[_Caches]", rows: int) -> None:
+    def __init__(self, network: WhisperNetwork, heard: Heard, caches: list[_Memory]) -> None:
         self._network = network
+        self._heard = heard
         self._caches = caches
-        self.rows = rows
+        self.rows = heard.rows
         self.position = 0
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """Read ``(rows, n)`` more tokens, n > 1 only at the start, into ``(rows, n, width)`` hidden states."""
-        hidden = self._network._read(tokens, self.position, self._caches, self.rows, None)
+        hidden = self._network._read(tokens, self.position, self._heard, self._caches, self.rows, None)
         self.position += tokens.shape[1]
         return hidden
 
-    def drop(self, row: int) -> None:
-        """End a row; the last one that is alive takes its place."""
+    def drop(self, place: int) -> None:
+        """End the row at a place; the last one that is alive takes it."""
         self.rows -= 1
-        if row != self.rows:
-            for cache in self._caches:
-                for tensor in cache:
-                    tensor[row] = tensor[self.rows]
-
-
-class _Caches(NamedTuple):
-    """One layer's keys and values, ``(rows, heads, tokens or frames, width of a head)`` each."""
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    audio_keys: torch.Tensor
-    audio_values: torch.Tensor
+        if place != self.rows:
+            self._heard.swap(place, self.rows)
+            for memory in self._caches:
+                for tensor in memory:
+                    tensor[place, :, : self.position] = tensor[self.rows, :, : self.position]
 
 
 class _Attention:
@@ -190,14 +250,19 @@ class _DecoderLayer:
         self._feed_forward = _FeedForward(layer, _DECODER_ROWS)
         self._alignment_heads = alignment_heads
 
-    def caches(self, states: torch.Tensor, length: int) -> _Caches:
+    def hear(self, states: torch.Tensor) -> _Memory:
         audio = self._audio
         keys, values = audio.split(audio.key(states)), audio.split(audio.value(states))
-        shape = (len(states), self._attention.heads, length, keys.shape[-1])
-        return _Caches(states.new_empty(shape), states.new_empty(shape), keys.contiguous(), values.contiguous())
+        return _Memory(keys.contiguous(), values.contiguous())
 
     def __call__(
-        self, hidden: torch.Tensor, position: int, cache: _Caches, rows: int, looked: list[torch.Tensor] | None
+        self,
+        hidden: torch.Tensor,
+        position: int,
+        audio: _Memory,
+        cache: _Memory,
+        rows: int,
+        looked: list[torch.Tensor] | None,
     ) -> torch.Tensor:
         attention, normed, stop = self._attention, self._norm(hidden), position + hidden.shape[1]
         cache.keys[:rows, :, position:stop] = attention.split(attention.key(normed))
@@ -208,7 +273,7 @@ class _DecoderLayer:
         )
         hidden = hidden + attention.merged(seen)
         queries = self._audio.queries(self._audio_norm(hidden))
-        keys, values = cache.audio_keys[:rows], cache.audio_values[:rows]
+        keys, values = audio.keys[:rows], audio.values[:rows]
         if looked is not None and self._alignment_heads:
             heads = self._alignment_heads
             looked.append(torch.softmax(queries[:, heads] @ keys[:, heads].transpose(2, 3), dim=-1))

@@ -31,7 +31,9 @@ class Loaded(NamedTuple):
     def decode(self, rows: list[int], temperature: float = 0.0) -> list[Decoded]:
         prompts = [self.vocabulary.prompt("de", translate=False)] * len(rows)
         with torch.inference_mode():
-            return decode(self.network, self.states[rows], prompts, self.vocabulary, temperature, rows)
+            return decode(
+                self.network, self.network.hear(self.states[rows]), prompts, self.vocabulary, temperature, rows
+            )
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def test_log_probabilities_are_those_that_the_whole_text_has_at_once(loaded: Loa
 def test_attention_is_that_of_the_alignment_heads_of_transformers(loaded: Loaded) -> None:
     tokens = torch.tensor([*loaded.vocabulary.timestamp_prompt("de", translate=False), 5, 9, 13])
     with torch.inference_mode():
-        found = loaded.network.attention(loaded.states[1], tokens)
+        found = loaded.network.attention(loaded.network.hear(loaded.states).view(1), tokens)
         model = loaded.pipeline.model
         model.set_attn_implementation("eager")
         looked = model(
@@ -127,8 +129,8 @@ def test_each_token_and_the_end_have_a_log_probability(loaded: Loaded) -> None:
 def recognize(loaded: Loaded) -> Callable[..., list[Any]]:
     def run(chunks: list[Chunk], **settings: Any) -> list[Any]:
         recognizer = WhisperRecognizer(loaded.pipeline, "tiny", **settings)
-        language = recognizer.hear_language(chunks)
-        return [(language, segments) for segments in recognizer.write(chunks, [language] * len(chunks))]
+        ((written, language),) = recognizer.recognize([chunks])
+        return [(language, segments) for segments in written]
 
     return run
 
