@@ -31,9 +31,8 @@ class Loaded(NamedTuple):
     def decode(self, rows: list[int], temperature: float = 0.0) -> list[Decoded]:
         prompts = [self.vocabulary.prompt("de", translate=False)] * len(rows)
         with torch.inference_mode():
-            return decode(
-                self.network, self.network.hear(self.states[rows]), prompts, self.vocabulary, temperature, rows
-            )
+            heard = self.network.hear(self.states[rows])
+            return decode(self.network, heard, prompts, self.vocabulary, temperature, rows)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +163,21 @@ def test_the_language_heard_is_the_same_whatever_the_batch_size(recognize: Calla
     heard = {language for size in (1, 2) for language, _ in recognize(chunks, batch_size=size)}
     assert len(heard) == 1
     assert heard <= {"en", "de", "fr"}
+
+
+def test_no_chunk_is_encoded_twice_to_hear_its_language(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, encoded = WhisperNetwork.encode, []
+
+    def counting(network: WhisperNetwork, features: torch.Tensor) -> torch.Tensor:
+        encoded.extend(row.numpy().tobytes() for row in features)
+        return encode(network, features)
+
+    monkeypatch.setattr(WhisperNetwork, "encode", counting)
+    stretches = [[whole_chunk(audio) for audio in SOUNDS[:3]], [], [whole_chunk(audio) for audio in SOUNDS[3:]]]
+    answers = WhisperRecognizer(loaded.pipeline, "tiny", batch_size=2).recognize(stretches)
+    assert [len(segments) for segments, _ in answers] == [3, 0, 3]
+    assert [language is None for _, language in answers] == [False, True, False]
+    assert len(encoded) == len(set(encoded)) >= len(SOUNDS)
 
 
 def test_random_weights_make_no_text_that_passes_for_certain(recognize: Callable[..., list[Any]]) -> None:
