@@ -96,7 +96,7 @@ class Command:
             stdout=given,
             stderr=given,
             start_new_session=True,
-            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None,
+            preexec_fn=_on_terminal if terminal else None,
         )
         self.out, self.err = "", ""
         if terminal:
@@ -163,6 +163,12 @@ class Command:
         with file, suppress(OSError):  # a terminal whose last writer has left reads as an error
             while block := os.read(file.fileno(), 65536):
                 setattr(self, name, getattr(self, name) + block.decode())
+
+
+def _on_terminal() -> None:
+    """What a shell does for a command in the foreground; tests that run in the background ignore Ctrl-C themselves."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

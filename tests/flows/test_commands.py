@@ -32,7 +32,7 @@ def test_ctrl_c_on_a_terminal_stops_a_run_at_once_and_a_rerun_goes_on(
 ):
     """The embedded server is in the terminal's foreground too, and must outlive the run that Ctrl-C ends."""
     rows = tmp_path / "rows.csv"
-    rows.write_text("text\n" + "a fine film\n" * 800)  # far more than are done by the time the bar moves
+    rows.write_text("text\n" + "a fine film\n" * 800)  # far more than are done when the bar first moves
     words = ["run", "text-classification", "--model", spec.model, "--dataset", rows, "--rows-per-shard", 1]
     words += ["--output", tmp_path / "out"]
     command = start_command(*words, server=None, terminal=True)

@@ -72,7 +72,7 @@ def plan_of(tmp_path_factory):
 def test_the_command_asks_for_the_very_same_run(plan_of, spec, dataset, output, arrays):
     words = shlex.split(rerun_command(plan_of(spec, dataset, arrays), output))
     assert words[0] == "pipeline-flows"
-    with mock.patch("flows.running.run_flow") as run_flow:
+    with mock.patch("flows.running.run_flow") as run_flow, mock.patch("flows.cli.check_exists"):
         app(words[1:], exit_on_error=False, print_error=False)
     (flow,), asked = run_flow.call_args
     assert flow == "batch-inference"

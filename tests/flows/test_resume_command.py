@@ -22,13 +22,14 @@ def test_a_run_that_failed_is_listed_with_its_reason_and_goes_on_here(
     pipeline_flows, last_run, spec, reviews, tmp_path
 ):
     later, out = tmp_path / "later.csv", tmp_path / "out"
+    later.write_text("key,label\n")
     words = ["run", "text-classification", "--model", spec.model, "--dataset", later, "--output", out]
     assert pipeline_flows(*words).code == 2
     failed = last_run()
     listed = pipeline_flows("status").out.splitlines()
     (place,) = [number for number, line in enumerate(listed) if line.endswith(str(failed.id))]
     assert listed[place].startswith("Failed  ")
-    assert listed[place + 1].startswith("    DatasetNotFoundError: ")
+    assert listed[place + 1].startswith("    ColumnNotFoundError: ")
 
     shutil.copy(reviews, later)
     code, text, _ = pipeline_flows("resume", failed.id)

@@ -11,7 +11,8 @@ from pipeline_core.meeting.lines import break_lines, chop, width
 from pipeline_core.meeting.subtitles import to_srt, to_vtt
 from pipeline_core.meeting.transcript import Segment, Word
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(str.split)
+CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cs"])
+WORDS = st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda text: text.split() != [])
 
 
 def text_of(cues) -> str:
