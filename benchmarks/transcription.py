@@ -1,6 +1,6 @@
 """Meetings to text, in turn with what people use: speed, text, and how the texts differ, on one model and audio.
 
-    python -m benchmarks.transcription [--meetings DIR] [--models DIR] [--rounds N] [--threads N ...] [SYSTEM ...]
+    python -m benchmarks.transcription [SYSTEM ...] [--meetings DIR] [--models DIR] [--rounds N] [--threads N ...]
 
 DIR of meetings holds recordings, which are joined into one; DIR of models holds ``whisper-base`` in the formats of
 transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system loads its model before it is timed. Ours

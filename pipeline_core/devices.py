@@ -92,10 +92,18 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
 
     OpenMP keeps a team of threads for every thread that has computed. With a second team there are
     more of them than cores, and all wait by sleeping: a CPU then computes a quarter slower.
+    A thread keeps the number of threads that torch was set to when it began; this one follows its caller's.
     """
+    threads = torch.get_num_threads()
+
+    def follow() -> Result:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        return work(*arguments)
+
     with _threads_lock:
         thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, f"device-{device}"))
-    return thread.submit(contextvars.copy_context().run, work, *arguments).result()
+    return thread.submit(contextvars.copy_context().run, follow).result()
 
 
 def _address_space_limit() -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from pipeline_core.meeting.prepacked import fast_linear, fast_projection
+from pipeline_core.meeting.prepacked import fast_addition, fast_linear, fast_projection
 
 _ENCODER_ROWS = 1500
 _DECODER_ROWS = 8
@@ -200,7 +200,7 @@ class _Attention:
         self.query = fast_linear(attention.q_proj, rows)
         self.key = fast_linear(attention.k_proj, audio_rows)
         self.value = fast_linear(attention.v_proj, audio_rows)
-        self.out = fast_linear(attention.out_proj, rows)
+        self.out = fast_addition(attention.out_proj, rows)
 
     def queries(self, states: torch.Tensor) -> torch.Tensor:
         return self.split(self.query(states) * self.scaling)
@@ -209,20 +209,19 @@ class _Attention:
         """``(rows, n, width)`` to ``(rows, heads, n, width of a head)``."""
         return states.view(*states.shape[:-1], self.heads, -1).transpose(1, 2)
 
-    def merged(self, states: torch.Tensor) -> torch.Tensor:
-        """What ``split`` undone and projected gives."""
-        return self.out(states.transpose(1, 2).flatten(2))
+    def merged(self, states: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """What ``split`` undone and projected gives, added to ``others``."""
+        return self.out(states.transpose(1, 2).flatten(2), others)
 
 
 class _FeedForward:
     def __init__(self, layer: Any, rows: int) -> None:
         self._norm = layer.final_layer_norm
-        self._activation = layer.activation_fn
-        self._in = fast_linear(layer.fc1, rows)
-        self._out = fast_linear(layer.fc2, rows)
+        self._in = fast_linear(layer.fc1, rows, layer.activation_fn)
+        self._out = fast_addition(layer.fc2, rows)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return states + self._out(self._activation(self._in(self._norm(states))))
+        return self._out(self._in(self._norm(states)), states)
 
 
 class _EncoderLayer:
@@ -235,7 +234,7 @@ class _EncoderLayer:
         attention, normed = self._attention, self._norm(states)
         keys, values = attention.split(attention.key(normed)), attention.split(attention.value(normed))
         seen = nn.functional.scaled_dot_product_attention(attention.queries(normed), keys, values, scale=1.0)
-        states = self._feed_forward(states + attention.merged(seen))
+        states = self._feed_forward(attention.merged(seen, states))
         if states.dtype == torch.float16:  # as transformers does: what overflows would spread as NaN
             most = torch.finfo(torch.float16).max - 1000
             states = states.clamp(-most, most)
@@ -271,14 +270,14 @@ class _DecoderLayer:
         seen = nn.functional.scaled_dot_product_attention(
             attention.queries(normed), keys, values, scale=1.0, is_causal=position == 0
         )
-        hidden = hidden + attention.merged(seen)
+        hidden = attention.merged(seen, hidden)
         queries = self._audio.queries(self._audio_norm(hidden))
         keys, values = audio.keys[:rows], audio.values[:rows]
         if looked is not None and self._alignment_heads:
             heads = self._alignment_heads
             looked.append(torch.softmax(queries[:, heads] @ keys[:, heads].transpose(2, 3), dim=-1))
         seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        return self._feed_forward(hidden + self._audio.merged(seen))
+        return self._feed_forward(self._audio.merged(seen, hidden))
 
 
 def _alignment_heads(model: Any) -> list[tuple[int, int]]:

@@ -64,7 +64,13 @@ def _median(weights: torch.Tensor, width: int) -> torch.Tensor:
     if weights.shape[-1] <= reach:
         return weights
     padded = torch.nn.functional.pad(weights, (reach, reach), mode="reflect")
-    return padded.unfold(-1, width, 1).median(dim=-1).values
+    # Each pass moves the largest that is left to the end: of a few, that is faster than sorting every window.
+    shifted = [padded[..., place : place + weights.shape[-1]] for place in range(width)]
+    for last in range(width - 1, reach - 1, -1):
+        for place in range(last):
+            left, right = shifted[place], shifted[place + 1]
+            shifted[place], shifted[place + 1] = torch.minimum(left, right), torch.maximum(left, right)
+    return shifted[reach]
 
 
 def _first_frames(costs: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -160,3 +160,14 @@ def test_an_error_reaches_the_caller_and_leaves_the_device_free():
     with pytest.raises(RuntimeError, match="as the work said"):
         run_on(torch.device("cuda:3"), fail)
     assert run_on(torch.device("cuda:3"), lambda: 5) == 5
+
+
+def test_work_on_a_device_has_the_threads_that_torch_is_set_to_now():
+    before, device = torch.get_num_threads(), torch.device("cpu")
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            assert run_on(device, torch.get_num_threads) == threads
+    finally:
+        torch.set_num_threads(before)
+        run_on(device, torch.get_num_threads)
