@@ -69,8 +69,6 @@ class AccessPolicy(BaseModel):
         if dataset.media_root is not None:
             self._check_path("media_root", dataset.media_root)
         self._check_path("output", output.path)
-        if dataset.media_root is not None:
-            self._check_path("media_root", dataset.media_root)
         for name, value in (("model", spec.model), ("tokenizer", spec.tokenizer)):
             if value is not None:
                 self._check_name(name, value)

@@ -4,8 +4,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import soundfile
+import torch
+from tiny_whisper import babble, silence, whisper
 
 from pipeline_core import PipelineSpec, infer
 from pipeline_core.sink import OutputFolder
@@ -111,6 +115,39 @@ def test_ad_hoc_runs_go_before_nightly_ones_and_forms_are_enforced(installation)
     ):
         with pytest.raises(AssertionError, match=r": 4\d\d .*[Vv]alidation failed"):
             installation.run("batch-inference/ad-hoc", wrong)
+
+
+def test_the_hourly_deployment_transcribes_what_is_new_in_its_folder(installation):
+    recordings, model = installation.data / "recordings", installation.data / "whisper"
+    recordings.mkdir()
+    torch.manual_seed(11)
+    whisper(model)
+    talk = np.concatenate([silence(0.5), babble(1.5, 1), silence(1)])
+    soundfile.write(recordings / "talk.wav", talk, 16_000)
+    (recordings / "broken.mp3").write_bytes(b"ID3" + bytes(100))
+    workers = installation.start_workers()
+    pipeline = {"task": "automatic-speech-recognition", "model": str(model)}
+    parameters = {"settings": {"pipeline": pipeline, "language": "en"}, "speakers": "off"}
+
+    def transcribe() -> str:
+        run = installation.run("meeting-transcription/hourly", parameters)
+        state, message = installation.wait_for_state(run, "Completed", "Failed", "Crashed")
+        assert state == "Completed", message
+        return message
+
+    message = transcribe()
+    assert message.startswith("1 recordings transcribed (")
+    assert "1 failed" in message
+    (recordings / "broken.mp3").unlink()
+    soundfile.write(recordings / "new.flac", talk[:40_000], 16_000)
+    message = transcribe()
+    assert message.startswith("1 recordings transcribed (")
+    assert "1 were there" in message
+    output = installation.data / "outputs" / "transcripts"
+    names = {path.parent.name.rpartition("-")[0] for path in output.glob("*/transcript.html")}
+    assert names == {"talk", "new"}
+    workers.terminate()
+    assert workers.wait(90) == 0
 
 
 def test_the_same_on_postgresql(installation_on_postgresql):
