@@ -13,8 +13,8 @@ from tiny_whisper import babble, silence, whisper
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Their commands need a server, pools and workers, and run in tests/deployments.
-ABOUT_DEPLOYING = {"deploying.md", "on-call.md", "upgrading.md"}
+# Their commands need a server, pools and workers, and run in tests/deployments; a server's need Docker.
+ABOUT_DEPLOYING = {"deploying.md", "deploying-on-a-server.md", "deploying-on-gpus.md", "on-call.md", "upgrading.md"}
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # These set the project up; whoever runs this test has run them.
 SET_UP = {

@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HAS = ("prefect server start", "export PREFECT_API_URL=", "export PIPELINE_FLOWS_DATA=", "prefect work-queue create")
 
 
-@pytest.mark.parametrize("name", ["deploying.md", "on-call.md", "upgrading.md"])
+@pytest.mark.parametrize("name", ["deploying.md", "deploying-on-gpus.md", "on-call.md", "upgrading.md"])
 def test_what_a_document_about_deploying_shows_runs(name, installation: Installation):
     (installation.data / "inference").mkdir(exist_ok=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
