@@ -31,6 +31,7 @@ def meeting_transcription(
     settings: Annotated[TranscriptionSettings, shown("Settings", WHISPER)] = WHISPER,
     speakers: Annotated[Annotated[int, Field(ge=1)] | Literal["auto", "off"], shown("Speakers")] = "auto",
     names: Annotated[tuple[str, ...], shown("Names")] = (),
+    embed: Annotated[bool, shown("Recordings inside pages")] = False,
 ) -> TranscriptionSummary:
     """Turn each recording into a transcript.
 
@@ -42,7 +43,8 @@ def meeting_transcription(
         settings: The model, the language and how the audio is cut.
         speakers: How many there are, "auto" to find out, "off" to leave them.
         names: What to call speakers, such as "S1=Ana".
+        embed: Whether each page holds a copy of its recording, to be sent around: about 29 MB an hour.
     """
-    summary = transcribe_recordings(recordings, output, settings, speakers, parse_names(names))
+    summary = transcribe_recordings(recordings, output, settings, speakers, parse_names(names), embed)
     report_transcription(summary)
     return summary

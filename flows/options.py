@@ -147,6 +147,7 @@ class SpeechOptions:
         default_factory=list
     )
     timestamps: Annotated[Literal["word", "segment"], _option(_SPEECH, "Times of words, or of segments.")] = "word"
+    embed: Annotated[bool, _option(_SPEECH, "Put a copy of each recording into its page, to be sent around.")] = False
 
     def told(self) -> int | Literal["auto", "off"]:
         """The speakers as the flow takes them.

@@ -45,6 +45,7 @@ def transcribe(
         settings=TranscriptionSettings(pipeline=spec, **settings),
         speakers=chosen.told(),
         names=tuple(chosen.names),
+        embed=chosen.embed,
     )
     for manifest in summary.transcribed:
         if manifest.speakers_note is not None:

@@ -20,10 +20,10 @@ from pipeline_core.meeting.parts import Part
 from pipeline_core.meeting.recordings import RecordingFile
 from pipeline_core.meeting.recordings import list_recordings as find
 from pipeline_core.meeting.settings import TranscriptionSettings
+from pipeline_core.meeting.shared_batches import SharedBatches
 from pipeline_core.meeting.transcription import (
     FailedRecording,
     Job,
-    SharedBatches,
     Speakers,
     TranscriptionSummary,
     finish_recording,
@@ -127,6 +127,7 @@ def transcribe_recordings(
     settings: TranscriptionSettings,
     speakers: Speakers = "auto",
     names: Mapping[str, str] = MappingProxyType({}),
+    embed: bool = False,
 ) -> TranscriptionSummary:
     """Transcribe what is new at a path or in a dataset, inside a flow.
 
@@ -136,6 +137,7 @@ def transcribe_recordings(
         settings: How they are transcribed.
         speakers: How many there are, "auto" to find out, "off" to leave them.
         names: What to call speakers, by their labels.
+        embed: Whether pages hold a copy of their recording.
 
     Raises:
         AccessRefusedError: A deployment's run names data, code or weights that its owner has not allowed.
@@ -147,7 +149,7 @@ def transcribe_recordings(
         dataset = DatasetRef(path=where) if isinstance(where, str) else where
         AccessPolicy.from_environment().check(dataset, output, settings.pipeline)
     load_secrets()
-    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=dict(names))
+    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=dict(names), embed=embed)
     started = time.monotonic()
     storage = Storage(output.path)
     storage.make()

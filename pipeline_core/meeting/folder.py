@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.lease import check_lease
 from pipeline_core.meeting.documents import to_markdown, to_text
-from pipeline_core.meeting.page import audio_of, to_html
+from pipeline_core.meeting.page import audio_of, is_embedded, to_html
 from pipeline_core.meeting.segment_table import segment_table
 from pipeline_core.meeting.subtitles import to_srt, to_vtt
 from pipeline_core.meeting.transcript import Transcript
@@ -66,6 +66,7 @@ class TranscriptManifest(BaseModel):
         language: As in the transcript.
         speakers: What the speakers are called, in the order in which they first talk.
         speakers_note: As in the transcript.
+        embedded: Whether the page holds a copy of the recording.
         committed_at: ISO 8601, UTC.
     """
 
@@ -83,6 +84,7 @@ class TranscriptManifest(BaseModel):
     language: str | None
     speakers: tuple[str, ...]
     speakers_note: str | None = None
+    embedded: bool = False
     committed_at: str
 
 
@@ -167,7 +169,7 @@ def write_transcript(
                 storage.rename(temporary, file)
                 del written[file]
                 storage.sync(file)
-            manifest = _manifest(transcript, name, fingerprint, contents)
+            manifest = _manifest(transcript, name, fingerprint, contents, is_embedded(audio))
             storage.write(_manifest_file(transcript.content_id), manifest.model_dump_json(indent=2).encode() + b"\n")
     finally:
         for temporary in written.values():
@@ -227,7 +229,9 @@ def _parquet(table: pa.Table) -> bytes:
     return bytes(written.getvalue().to_pybytes())
 
 
-def _manifest(transcript: Transcript, name: str, fingerprint: str, contents: dict[str, bytes]) -> TranscriptManifest:
+def _manifest(
+    transcript: Transcript, name: str, fingerprint: str, contents: dict[str, bytes], embedded: bool
+) -> TranscriptManifest:
     files = {
         file: FileRecord(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         for file, content in contents.items()
@@ -245,6 +249,7 @@ def _manifest(transcript: Transcript, name: str, fingerprint: str, contents: dic
         language=transcript.language,
         speakers=tuple(transcript.name(speaker) for speaker in transcript.speakers),
         speakers_note=transcript.speakers_note,
+        embedded=embedded,
         committed_at=datetime.now(UTC).isoformat(),
     )
 

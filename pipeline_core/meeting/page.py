@@ -109,6 +109,11 @@ def audio_of(page: str) -> str | None:
     return parser.source
 
 
+def is_embedded(audio: str | None) -> bool:
+    """Whether a page that finds its recording there holds a copy of it."""
+    return audio is not None and audio.startswith("data:")
+
+
 class _AudioParser(HTMLParser):
     source: str | None = None
 

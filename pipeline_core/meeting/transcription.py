@@ -11,9 +11,10 @@ dropped when its recording's transcript is written.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.errors import RecordError
@@ -24,9 +25,10 @@ from pipeline_core.meeting.folder import (
     name_speakers,
     planned_name,
     read_manifest,
+    read_transcript,
     write_transcript,
 )
-from pipeline_core.meeting.listening import link_recording
+from pipeline_core.meeting.listening import check_can_embed, embed_recording, link_recording
 from pipeline_core.meeting.parts import Part
 from pipeline_core.meeting.recordings import RecordingFile
 from pipeline_core.meeting.settings import TranscriptionSettings
@@ -51,6 +53,7 @@ class Job(BaseModel):
         pinned: The pipeline of the settings, resolved.
         speakers: How speakers are told apart.
         names: What to call speakers, by their labels.
+        embed: Whether pages hold a copy of their recording.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +62,7 @@ class Job(BaseModel):
     pinned: PinnedSpec
     speakers: Speakers = "auto"
     names: dict[str, str] = {}
+    embed: bool = False
 
     @property
     def speakers_known(self) -> int | None:
@@ -72,7 +76,7 @@ class Job(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Changes exactly when transcripts could, but for the names of speakers."""
+        """Changes exactly when transcripts could, but for the names of speakers and what pages hold."""
         content = json.dumps([self.parts_fingerprint, self.speakers])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
@@ -128,9 +132,15 @@ class TranscriptionSummary(BaseModel):
 
 
 def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | None) -> TranscriptManifest | None:
-    """The manifest of a recording that is transcribed as the job asks, its speakers called as it says."""
+    """The manifest of a recording that is transcribed as the job asks, its speakers called and its page as it says."""
     manifest = read_manifest(storage, recording.content_id, job.fingerprint)
-    return None if manifest is None else name_speakers(storage, manifest, job.names, owner)
+    if manifest is None:
+        return None
+    if manifest.embedded != job.embed:
+        transcript = read_transcript(storage, manifest)
+        page = _audio_of(storage, manifest.name, recording, job)
+        manifest = write_transcript(storage, transcript, job.fingerprint, page, owner)
+    return name_speakers(storage, manifest, job.names, owner)
 
 
 def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
@@ -138,8 +148,10 @@ def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
 
     Raises:
         InvalidInputError: It is empty, corrupt, of no known format, or has no sound.
-        MissingPackageError: Telling the speakers apart needs a package that is not installed.
+        MissingPackageError: Telling the speakers apart, or a copy of it, needs a package that is not installed.
     """
+    if job.embed:
+        check_can_embed()
     source = recording.source()
     parts = plan_transcription(source, job.settings)
     if job.speakers not in ("off", 1):
@@ -182,43 +194,6 @@ def transcribe_part(
         storage.write(_part_name(of, what, job), transcript.model_dump_json().encode())
 
 
-class SharedBatches:
-    """Which parts are transcribed along with which, in order: as many as the memory for one part holds.
-
-    Args:
-        storage: The output; parts that are there are left out.
-        planned: The recordings to come, with their parts.
-        job: What is done with them.
-    """
-
-    def __init__(self, storage: Storage, planned: Iterable[tuple[RecordingFile, Sequence[Part]]], job: Job) -> None:
-        groups: list[list[tuple[RecordingFile, Part]]] = []
-        room_s = 0.0
-        for recording, parts in planned:
-            for part in parts:
-                if has_part(storage, recording, part, job):
-                    continue
-                if not groups or part.duration_s > room_s:
-                    groups.append([])
-                    room_s = job.settings.part_s
-                groups[-1].append((recording, part))
-                room_s -= part.duration_s
-        self._others = {self._key(*first): tuple(others) for first, *others in groups}
-        self._joining = {self._key(*other) for others in self._others.values() for other in others}
-
-    def others(self, recording: RecordingFile, part: Part) -> tuple[tuple[RecordingFile, Part], ...]:
-        """Those that are transcribed along with a part."""
-        return self._others.get(self._key(recording, part), ())
-
-    def joins(self, recording: RecordingFile, part: Part) -> bool:
-        """Whether a part is transcribed along with one before it."""
-        return self._key(recording, part) in self._joining
-
-    @staticmethod
-    def _key(recording: RecordingFile, part: Part) -> tuple[str, int]:
-        return recording.content_id, part.index
-
-
 def finish_recording(
     storage: Storage, recording: RecordingFile, parts: Sequence[Part], job: Job, owner: str | None
 ) -> TranscriptManifest:
@@ -232,7 +207,7 @@ def finish_recording(
     transcript = join_parts(written, recording.name, recording.content_id, job.pinned)
     transcript = _with_speakers(transcript, recording, job)
     name = planned_name(storage, recording.name, recording.content_id)
-    page = None if recording.path is None else link_recording(storage, name, recording.path)
+    page = _audio_of(storage, name, recording, job)
     manifest = write_transcript(storage, transcript, job.fingerprint, page, owner)
     for name in [*(_part_name(recording, part, job) for part in parts), _failed_name(recording)]:
         if storage.exists(name):
@@ -257,6 +232,15 @@ def forget_mended(storage: Storage, summary: TranscriptionSummary) -> None:
             content = storage.read(name)
             if content is not None and FailedRecording.model_validate_json(content).recording in mended:
                 storage.remove(name)
+
+
+def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -> str | None:
+    """Where the page in folder ``name`` finds the recording."""
+    if job.embed:
+        source = recording.source()
+        assert not isinstance(source, np.ndarray)
+        return embed_recording(source)
+    return None if recording.path is None else link_recording(storage, name, recording.path)
 
 
 def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -> Transcript:

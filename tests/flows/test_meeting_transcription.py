@@ -247,6 +247,24 @@ def test_names_given_later_change_files_and_transcribe_nothing(run_flow, argumen
     assert told == {"talk.wav": ("Ana",), "quiet.flac": ()}
 
 
+def test_copies_in_pages_asked_for_later_transcribe_nothing(run_flow, arguments, recordings) -> None:
+    cells = [{"bytes": (recordings / "talk.wav").read_bytes(), "path": "call.wav"}]
+    pq.write_table(pa.table({"audio": cells}), recordings / "calls.parquet")
+    arguments["recordings"] = str(recordings / "calls.parquet")
+    run_flow(meeting_transcription, **arguments)
+    storage = Storage(arguments["output"])
+    (manifest,) = read_manifests(storage)
+    transcript, files = read_transcript(storage, manifest), manifest.files
+    for embed in (True, False):
+        summary = run_flow(meeting_transcription, **arguments, embed=embed).state.result()
+        assert (len(summary.transcribed), len(summary.cached)) == (0, 1)
+        page = storage.read(f"{manifest.name}/transcript.html").decode()
+        assert ('src="data:audio/mp4;base64,' in page) == embed
+        (again,) = read_manifests(storage)
+        assert read_transcript(storage, again) == transcript
+        assert (again.files == files) == (not embed)
+
+
 def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_flow, arguments, tmp_path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
