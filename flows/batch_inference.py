@@ -5,9 +5,10 @@ from prefect.runtime import flow_run
 
 from flows.outcome import stating_outcome
 from flows.parameters import DEFAULT_FAILURES, Batches, Dataset, Failures, Output, Pipeline, RowsPerShard, ShardsAtOnce
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.sink import RunSummary
 from pipeline_core.sources import DatasetRef
-from pipeline_core.spec import BatchPolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from tasks.reports import report_run
 from tasks.runs import run_pipeline
 

@@ -9,8 +9,9 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from pipeline_core.errors import SpecError
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.sources import DatasetRef
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 
 _ROWS = Group("Rows", sort_key=1)
 _PIPELINE = Group("Pipeline", sort_key=2)

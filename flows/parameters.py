@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.sink import OutputRef
 from pipeline_core.sources import DatasetRef
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 
 DEFAULT_FAILURES = FailurePolicy(max_bad_fraction=0.1)
 

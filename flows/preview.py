@@ -11,9 +11,10 @@ from flows.readable import readable_input, readable_output
 from pipeline_core.catalog import find_task
 from pipeline_core.inference import Inference
 from pipeline_core.loading import load_pipeline
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.records import Prediction
 from pipeline_core.sources import DatasetRef, open_dataset
-from pipeline_core.spec import BatchPolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from tasks.progress import duration
 
 _WIDTH = 70

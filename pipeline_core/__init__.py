@@ -14,10 +14,11 @@ from pipeline_core.pipelines.registration import register_on_import
 if TYPE_CHECKING:
     from pipeline_core.inference import infer
     from pipeline_core.loading import load_pipeline, unload
+    from pipeline_core.policies import BatchPolicy, FailurePolicy
     from pipeline_core.records import Prediction, RowError
     from pipeline_core.sink import OutputRef
     from pipeline_core.sources import DatasetRef
-    from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+    from pipeline_core.spec import PipelineSpec
 
 __all__ = [
     "BatchPolicy",
@@ -33,9 +34,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BatchPolicy": "spec",
+    "BatchPolicy": "policies",
     "DatasetRef": "sources",
-    "FailurePolicy": "spec",
+    "FailurePolicy": "policies",
     "OutputRef": "sink",
     "PipelineSpec": "spec",
     "Prediction": "records",

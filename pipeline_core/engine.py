@@ -16,8 +16,8 @@ from pipeline_core.columns import first_label
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
 from pipeline_core.memory import forward_splitting
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.records import Chunk, Prediction, Record
-from pipeline_core.spec import BatchPolicy
 from pipeline_core.stages import Stages, stages_group
 from pipeline_core.tuning import Budget, BudgetMemory
 

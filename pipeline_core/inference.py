@@ -14,8 +14,9 @@ from pipeline_core.inputs import count_inputs, iterate_inputs
 from pipeline_core.loading import load_pipeline
 from pipeline_core.pinning import model_name
 from pipeline_core.pipeline_stages import PipelineStages
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.records import Prediction, Record
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from pipeline_core.stages import Stages
 from pipeline_core.text_stages import TextStages, suits_text_stages
 from pipeline_core.tuning import BudgetMemory

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline_core.answers import Entry, submit
 from pipeline_core.batch_inputs import tensors
 from pipeline_core.images import is_image
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.records import Chunk, Record, RowError
-from pipeline_core.spec import BatchPolicy
 from pipeline_core.stages import Stages, row_error
 
 _BATCHES_AHEAD = 64

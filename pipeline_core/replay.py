@@ -16,11 +16,12 @@ from pipeline_core.figures import Figures
 from pipeline_core.inference import Inference
 from pipeline_core.manifest import ShardManifest
 from pipeline_core.pinning import pin
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.shard_run import check_unchanged, run_shard, with_tensors
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.sink import OutputFolder
 from pipeline_core.sources import open_dataset
-from pipeline_core.spec import BatchPolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 
 
 class Replay(NamedTuple):

@@ -10,10 +10,11 @@ from pipeline_core.errors import DatasetChangedError
 from pipeline_core.inference import FailureBudget, Inference
 from pipeline_core.lease import check_lease
 from pipeline_core.manifest import ShardManifest
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.sink import OutputFolder
 from pipeline_core.sources import OpenDataset, open_dataset
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from pipeline_core.storage import Storage
 
 

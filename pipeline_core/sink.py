@@ -20,7 +20,6 @@ files, and the shard is done again; it is never taken for done.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -29,15 +28,15 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from pipeline_core.errors import OutputError, OutputMismatchError, OutputNotFoundError
-from pipeline_core.lease import LEASE_FILE, Lease, check_lease, claim_lease
+from pipeline_core.lease import Lease, check_lease, claim_lease
 from pipeline_core.manifest import OutputRef, RunSummary, ShardManifest
-from pipeline_core.media_files import MEDIA_FILES, found_media, media_folder
+from pipeline_core.media_files import found_media, media_folder
+from pipeline_core.run_files import DATASETS_FILE, is_run_file, refuse_foreign_files, some_of
 from pipeline_core.shards import RunPlan, Shard
 from pipeline_core.storage import TEMPORARY, Storage
 from pipeline_core.writer import (
     MANIFESTS,
     PLAN_FILE,
-    QUARANTINE,
     QUARANTINE_SCHEMA,
     RUN_FILE,
     ShardWriter,
@@ -47,13 +46,7 @@ from pipeline_core.writer import (
 
 __all__ = ["OutputFolder", "OutputRef", "RunSummary", "ShardManifest", "ShardWriter"]
 
-_DATASETS_FILE = ".huggingface.yaml"
 _DATASETS_CONFIG = b'configs:\n- config_name: default\n  data_files: "part-*.parquet"\n'
-_OURS = re.compile(
-    rf"part-\d{{5,}}-of-\d{{5,}}\.parquet|{MANIFESTS}\d{{5,}}\.json|{QUARANTINE}part-\d{{5,}}\.parquet"
-    rf"|{MEDIA_FILES}|{re.escape(RUN_FILE)}|{re.escape(_DATASETS_FILE)}"
-)
-_NAMED_FILES = 5
 
 
 class OutputFolder:
@@ -102,11 +95,10 @@ class OutputFolder:
             check_lease(self._storage, owner)
             names = self._storage.names()
             found = self._storage.read(PLAN_FILE)
-            foreign = _foreign(names, planned=found is not None)
-            self._refuse_foreign(foreign, planned=found is not None)
+            refuse_foreign_files(self.ref, names, planned=found is not None)
             old = _parse_plan(found)
             if old is None or old.fingerprint != plan.fingerprint:
-                ours = [] if found is None else [name for name in names if _OURS.fullmatch(name)]
+                ours = [] if found is None else [name for name in names if is_run_file(name)]
                 if not self.ref.replace:
                     self._refuse_other(old, plan, ours)
                 # Manifests go first and the old plan stays to the end: stopped in between, the folder still
@@ -114,8 +106,8 @@ class OutputFolder:
                 for name in sorted(ours, key=lambda name: (not name.startswith(("_run", MANIFESTS)), name)):
                     self._storage.remove(name)
                 self._storage.write(PLAN_FILE, plan.model_dump_json(indent=2).encode() + b"\n")
-            if self._storage.read(_DATASETS_FILE) != _DATASETS_CONFIG:
-                self._storage.write(_DATASETS_FILE, _DATASETS_CONFIG)
+            if self._storage.read(DATASETS_FILE) != _DATASETS_CONFIG:
+                self._storage.write(DATASETS_FILE, _DATASETS_CONFIG)
             # Another name on a temporary file is that of a run that is over; one's own may be a shard being written.
             for name in names:
                 if name.startswith(TEMPORARY) and (owner is None or not name.startswith(TEMPORARY + owner[:8])):
@@ -195,7 +187,7 @@ class OutputFolder:
         missing = [shard.name for shard, manifest in manifests.items() if manifest is None]
         if missing:
             raise OutputError(
-                f"{len(missing)} of {len(plan.shards)} shards are not in {self.ref.path!r}: {_some(missing)}; "
+                f"{len(missing)} of {len(plan.shards)} shards are not in {self.ref.path!r}: {some_of(missing)}; "
                 "run the same plan again to do them"
             )
         verified = [manifest for manifest in manifests.values() if manifest is not None]
@@ -266,39 +258,26 @@ class OutputFolder:
             return None
         return manifest if manifest is not None and manifest.is_of(shard, plan_fingerprint) else None
 
-    def _refuse_foreign(self, foreign: list[str], planned: bool) -> None:
-        mixed = [name for name in foreign if _is_read_as_data(name)]
-        if mixed:
-            raise OutputMismatchError(
-                f"output {self.ref.path!r} holds {_some(mixed)}, not of a run of this package, which would be read as "
-                "part of the output; name another folder, or move them away"
-            )
-        if foreign and not planned and not self.ref.replace:
-            raise OutputMismatchError(
-                f"output {self.ref.path!r} holds files that are not of a run: {_some(foreign)}; "
-                "name an empty folder, or set replace to write next to them"
-            )
-
     def _refuse_other(self, old: RunPlan | None, plan: RunPlan, ours: list[str]) -> None:
         if old is not None:
             raise OutputMismatchError(
                 f"output {self.ref.path!r} holds the output of another plan: {'; '.join(plan.differences(old))}; "
                 "name another folder, or set replace to delete what is there"
             )
-        if any(name != _DATASETS_FILE for name in ours):
+        if any(name != DATASETS_FILE for name in ours):
             raise OutputMismatchError(
                 f"the {PLAN_FILE} of output {self.ref.path!r} can't be read, though shards are there; "
                 "set replace to delete them, or name another folder"
             )
 
     def _sweep(self, plan: RunPlan, verified: list[ShardManifest]) -> None:
-        wanted = {_DATASETS_FILE, RUN_FILE, *plan.parts, *map(manifest_file, plan.shards)}
+        wanted = {DATASETS_FILE, RUN_FILE, *plan.parts, *map(manifest_file, plan.shards)}
         wanted |= {quarantine_file(plan.shards[manifest.index]) for manifest in verified if manifest.quarantined}
         # With a sha256, exactly these files were found there.
         media = tuple(media_folder(plan.shards[found.index]) for found in verified if found.media_sha256 is not None)
         for name in self._storage.names():
             is_wanted = name in wanted or (media and name.startswith(media))
-            if name.startswith(TEMPORARY) or (_OURS.fullmatch(name) and not is_wanted):
+            if name.startswith(TEMPORARY) or (is_run_file(name) and not is_wanted):
                 self._storage.remove(name)
         if not plan.shards:
             empty = pa.BufferOutputStream()
@@ -315,23 +294,3 @@ def _parse_plan(content: bytes | None) -> RunPlan | None:
         return None if content is None else RunPlan.model_validate_json(content)
     except ValueError:
         return None
-
-
-def _foreign(names: list[str], planned: bool) -> list[str]:
-    # Every run's plan is written before and deleted after its files, so without one nothing is a run's.
-    return [
-        name
-        for name in names
-        if name not in (PLAN_FILE, LEASE_FILE)
-        and not name.startswith(TEMPORARY)
-        and not (planned and _OURS.fullmatch(name))
-    ]
-
-
-def _is_read_as_data(name: str) -> bool:
-    return name.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED_FILES} more" if len(names) > _NAMED_FILES else ""
-    return ", ".join(names[:_NAMED_FILES]) + more

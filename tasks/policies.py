@@ -10,7 +10,8 @@ from pipeline_core.errors import is_retryable
 from pipeline_core.inference import make_engine
 from pipeline_core.loading import load_pipeline
 from pipeline_core.memory import is_out_of_memory
-from pipeline_core.spec import BatchPolicy, PipelineSpec
+from pipeline_core.policies import BatchPolicy
+from pipeline_core.spec import PipelineSpec
 
 RETRIES = 3
 RETRY_DELAYS_S: list[float] = [2, 10, 30]

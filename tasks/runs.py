@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from prefect.runtime import deployment
 
 from pipeline_core.access import AccessPolicy
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.shards import RunPlan
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
 from pipeline_core.sources import DatasetRef
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from tasks.progress import RunProgress, live_progress
 from tasks.secrets import load_secrets
 from tasks.shards import commit_run, infer_shard, plan_run

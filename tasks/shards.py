@@ -12,11 +12,12 @@ from pipeline_core.engine import Progress
 from pipeline_core.evaluation import open_labelled
 from pipeline_core.inference import FailureBudget
 from pipeline_core.pinning import pin
+from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.shard_run import run_shard
 from pipeline_core.shards import RunPlan, Shard, plan_shards
 from pipeline_core.sink import OutputFolder, OutputRef, RunSummary, ShardManifest
 from pipeline_core.sources import DatasetRef, open_dataset
-from pipeline_core.spec import BatchPolicy, FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 from tasks.metrics import count_shard
 from tasks.policies import RETRIES, RETRY_DELAYS_S, can_end_differently, smaller_each_attempt
 from tasks.progress import RunProgress, current_progress

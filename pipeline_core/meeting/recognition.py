@@ -13,8 +13,9 @@ from pipeline_core.meeting.transcript import Segment
 from pipeline_core.meeting.voice_activity import SAMPLE_RATE
 from pipeline_core.meeting.whisper import WhisperRecognizer
 from pipeline_core.pinning import model_name
+from pipeline_core.policies import BatchPolicy
 from pipeline_core.records import Prediction, Record
-from pipeline_core.spec import BatchPolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 
 _WHISPER = "seq2seq_whisper"
 _TELLS_WORD_TIMES = ("ctc", "ctc_with_lm", _WHISPER)

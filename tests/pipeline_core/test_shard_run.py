@@ -7,11 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_core.errors import DatasetChangedError, FailureBudgetExceededError, is_retryable
+from pipeline_core.policies import FailurePolicy
 from pipeline_core.shard_run import run_shard
 from pipeline_core.shards import plan_shards
 from pipeline_core.sink import OutputFolder
 from pipeline_core.sources import open_dataset
-from pipeline_core.spec import FailurePolicy, PipelineSpec
+from pipeline_core.spec import PipelineSpec
 
 ROWS = [{"id": f"r{number}", "text": f"row {number}"} for number in range(20)]
 BEFORE = [{"id": "new", "text": "a row before all"}]
