@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -246,16 +247,13 @@ def postgresql_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     found = shutil.which("initdb") or (str(programs[-1]) if programs else None)
     if found is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    bin_folder, database = Path(found).resolve().parent, folder / "database"
-    database.mkdir()
-    # PostgreSQL refuses to run as root.
+    bin_folder = Path(found).resolve().parent
+    # PostgreSQL refuses to run as root, and pytest's own folder is closed to others, again by each run that starts.
+    database = Path(tempfile.mkdtemp(prefix="postgresql-"))
     user: dict[str, Any] = {}
     if os.getuid() == 0:
         user = {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(database, "postgres", "postgres")
-        for parent in [folder, *folder.parents]:
-            if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     initdb = [bin_folder / "initdb", "-D", database, "-U", "prefect", "--auth", "trust", "--no-sync"]
     subprocess.run(initdb, check=True, capture_output=True, cwd="/", **user)
     port = free_port()
@@ -273,6 +271,7 @@ def postgresql_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         server.send_signal(signal.SIGQUIT)
         server.wait(60)
+        shutil.rmtree(database)
 
 
 def _installed(folder: Path, database: str | None) -> Iterator[Installation]:
