@@ -93,8 +93,11 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     OpenMP keeps a team of threads for every thread that has computed. With a second team there are
     more of them than cores, and all wait by sleeping: a CPU then computes a quarter slower.
     A thread keeps the number of threads that torch was set to when it began; this one follows its caller's.
+    Work may ask for more work on its device, which is then done at once.
     """
-    threads = torch.get_num_threads()
+    name, threads = f"device-{device}", torch.get_num_threads()
+    if threading.current_thread().name.startswith(f"{name}_"):
+        return work(*arguments)
 
     def follow() -> Result:
         if torch.get_num_threads() != threads:
@@ -102,7 +105,7 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
         return work(*arguments)
 
     with _threads_lock:
-        thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, f"device-{device}"))
+        thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, name))
     return thread.submit(contextvars.copy_context().run, follow).result()
 
 

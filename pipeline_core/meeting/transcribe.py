@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.devices import run_on
-from pipeline_core.loading import load_pipeline
+from pipeline_core.devices import resolve_device, run_on
 from pipeline_core.meeting.chunking import Chunk, cut_chunks, whole_chunk
 from pipeline_core.meeting.parts import Part, Source, content_id, opened, plan_parts
 from pipeline_core.meeting.recognition import load_recognizer
@@ -82,9 +81,9 @@ def transcribe_parts(parts: Sequence[tuple[Source, Part]], settings: Transcripti
         RecordError: The model has no answer for a chunk.
         SpecError: The model does not take the language, or does not translate.
     """
-    recognizer = load_recognizer(settings)
+    device = resolve_device(settings.pipeline.device)
+    recognizer = run_on(device, load_recognizer, settings)
     heard = [_listen(source, part, settings.fixed_chunks, recognizer.max_chunk_s) for source, part in parts]
-    device = load_pipeline(settings.pipeline).device
     recognized = run_on(device, recognizer.recognize, [chunks for chunks, _ in heard])
     return [
         PartTranscript(

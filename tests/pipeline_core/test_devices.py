@@ -162,6 +162,11 @@ def test_an_error_reaches_the_caller_and_leaves_the_device_free():
     assert run_on(torch.device("cuda:3"), lambda: 5) == 5
 
 
+def test_work_may_ask_for_more_work_on_its_device():
+    device = torch.device("cuda:4")
+    assert run_on(device, run_on, device, lambda: 7) == 7
+
+
 def test_work_on_a_device_has_the_threads_that_torch_is_set_to_now():
     before, device = torch.get_num_threads(), torch.device("cpu")
     try:
