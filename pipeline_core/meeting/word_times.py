@@ -76,21 +76,23 @@ def _median(weights: torch.Tensor, width: int) -> torch.Tensor:
 def _first_frames(costs: NDArray[np.float32]) -> NDArray[np.int64]:
     """The first frame of each row on the cheapest way through ``(rows, frames)`` costs, corner to corner.
 
-    All cells of one anti-diagonal depend only on the two before it, so each is computed at once.
+    The cheapest way to a cell enters its row somewhere and goes on along it. Along a row the costs add up, so all
+    of its cells are known from the least of what entering cost, less the sum up to there.
     """
     rows, frames = costs.shape
-    total = np.full((rows + 1, frames + 1), np.inf, dtype=np.float32)
-    total[0, 0] = 0
+    sums = np.zeros(frames + 1)
+    total = np.full(frames + 1, np.inf)
+    total[0] = 0
     moves = np.empty((rows + 1, frames + 1), dtype=np.int8)
     moves[0, :], moves[:, 0] = 2, 1
-    flat, ways, given = total.reshape(-1), moves.reshape(-1), costs.reshape(-1)
-    for diagonal in range(2, rows + frames + 1):
-        row = np.arange(max(1, diagonal - frames), min(rows, diagonal - 1) + 1)
-        at = row * (frames + 1) + diagonal - row
-        both, up, left = flat[at - frames - 2], flat[at - frames - 1], flat[at - 1]
-        move = np.where((both < up) & (both < left), 0, np.where((up < both) & (up < left), 1, 2))
-        flat[at] = given[(row - 1) * frames + diagonal - row - 1] + np.choose(move, (both, up, left))
-        ways[at] = move
+    for row in range(1, rows + 1):
+        np.cumsum(costs[row - 1], dtype=np.float64, out=sums[1:])
+        both, up = total[:-1], total[1:]
+        reached = np.full(frames + 1, np.inf)
+        reached[1:] = sums[1:] + np.minimum.accumulate(np.minimum(both, up) - sums[:-1])
+        left = reached[:-1]
+        moves[row, 1:] = np.where((both < up) & (both < left), 0, np.where((up < both) & (up < left), 1, 2))
+        total = reached
     first = np.zeros(rows, dtype=np.int64)
     token, frame = rows, frames
     while token > 0:
