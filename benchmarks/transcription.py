@@ -3,14 +3,18 @@
     python -m benchmarks.transcription [SYSTEM ...] [--meetings DIR] [--models DIR] [--rounds N] [--threads N ...]
 
 DIR of meetings holds recordings, which are joined into one; DIR of models holds ``whisper-base`` in the formats of
-transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system loads its model before it is timed. Ours
+transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system has a process of its own, and its model
+loaded before it is timed. Ours
 guards against loops and gives times of words unless it says otherwise. Needs the extra ``benchmarks``.
 """
 
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,6 @@ import transformers
 from benchmarks.interleaved import Timed, interleave, ratio
 from pipeline_core import PipelineSpec, load_pipeline
 from pipeline_core.audio import decode_audio
-from pipeline_core.devices import run_on
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcribe import transcribe_recording
 
@@ -32,6 +35,8 @@ PIPELINES = ["pipeline, chunks of 30 s, batch 1", "pipeline, chunks of 30 s, bat
 FASTER = "faster-whisper float32, batched"
 OURS = "ours, word times"
 SHOWN = 300
+
+_loaded: Callable[[], str]
 
 System = Callable[[np.ndarray], str]
 """Transcribes ``(samples,)`` float32 at 16 kHz."""
@@ -103,6 +108,26 @@ def systems(models: Path, threads: int) -> dict[str, Callable[[], System]]:
     }
 
 
+@contextmanager
+def in_a_process(name: str, models: Path, threads: int, audio: np.ndarray) -> Iterator[Callable[[], str]]:
+    """A system in a process of its own, idle while others have their turn: their threads slow each other in one."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _load, (name, models, threads, audio)) as process:
+        yield lambda: process.submit(_transcribe).result()
+
+
+def _load(name: str, models: Path, threads: int, audio: np.ndarray) -> None:
+    global _loaded
+    torch.set_num_threads(threads)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    run = systems(models, threads)[name]()
+    _loaded = lambda: run(audio)  # noqa: E731
+
+
+def _transcribe() -> str:
+    return _loaded()
+
+
 def words(text: str) -> str:
     """Lower case, letters and digits alone."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
@@ -147,19 +172,17 @@ def main() -> None:
     args = parser.parse_args()
     if args.meetings is None or args.models is None:
         parser.error("name --meetings and --models, or set PIPELINE_FLOWS_DATA and PIPELINE_FLOWS_MODELS")
-    transformers.logging.set_verbosity_error()
     clips = [decode_audio(path, RATE)[0] for path in sorted(args.meetings.glob("*.wav"))]
     audio = np.concatenate(clips)
     for threads in args.threads:
-        torch.set_num_threads(threads)
-        # All in one thread: a second one that computes has a team of OpenMP's threads of its own, which slows both.
-        chosen = {
-            name: run_on(torch.device("cpu"), make)
-            for name, make in systems(args.models, threads).items()
+        names = [
+            name
+            for name in systems(args.models, threads)
             if not args.systems or any(part in name for part in args.systems)
-        }
-        runs = {name: (lambda run=run: run_on(torch.device("cpu"), run, audio)) for name, run in chosen.items()}
-        timed = interleave(runs, args.rounds)
+        ]
+        with ExitStack() as processes:
+            runs = {name: processes.enter_context(in_a_process(name, args.models, threads, audio)) for name in names}
+            timed = interleave(runs, args.rounds)
         seconds = len(audio) / RATE
         print(f"\n{seconds:.0f} s of {len(clips)} recordings, {threads} thread(s), {args.rounds} rounds")
         print_speed(timed, seconds)
