@@ -4,8 +4,8 @@
 
 DIR of meetings holds recordings, which are joined into one; DIR of models holds ``whisper-base`` in the formats of
 transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system has a process of its own, and its model
-loaded before it is timed. Ours
-guards against loops and gives times of words unless it says otherwise. Needs the extra ``benchmarks``.
+loaded before it is timed. Ours guards against loops and gives times of words unless it says otherwise. The
+pipeline's defaults search with five beams and take minutes a round. Needs the extra ``benchmarks``.
 """
 
 import argparse

@@ -18,6 +18,8 @@ _CUT_OFF = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # What a writer that can't go back leaves as the length of a WAV.
 _UNKNOWN_BYTES = 0x7FFF0000
 
+_UNREADABLE = "the audio is corrupt, or protected against copying"
+
 
 class Reader(Protocol):
     """A decoder at work.
@@ -113,7 +115,9 @@ class _ContainerReader:
             try:
                 opening = list(islice(container.decode(stream), 2))
             except av.error.FFmpegError as error:
-                raise InvalidInputError(f"the audio is corrupt: {error.strerror}") from error
+                raise InvalidInputError(
+                    f"the audio is corrupt, or protected against copying: {error.strerror}"
+                ) from error
         if not opening or not self.sampling_rate:
             raise InvalidInputError("the audio has no samples")
         self._origin, self._first = opening[0].pts or 0, opening[0].samples
@@ -144,7 +148,9 @@ class _ContainerReader:
                         if skipped < len(block):
                             yield block[skipped:]
             except av.error.FFmpegError as error:
-                raise InvalidInputError(f"the audio is corrupt: {error.strerror}") from error
+                raise InvalidInputError(
+                    f"the audio is corrupt, or protected against copying: {error.strerror}"
+                ) from error
 
     def _position(self, frame: Any) -> int:
         """The number of a frame's first sample in the whole sound."""

@@ -62,7 +62,7 @@ def _separate(source: bytes | os.PathLike[str]) -> Iterator[NDArray[np.float32]]
             for resampled in resampler.resample(None):
                 yield resampled.to_ndarray().astype(np.float32, copy=False)
         except av.error.FFmpegError as error:
-            raise InvalidInputError(f"the audio is corrupt: {error.strerror}") from error
+            raise InvalidInputError(f"the audio is corrupt, or protected against copying: {error.strerror}") from error
 
 
 def _regrouped(blocks: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

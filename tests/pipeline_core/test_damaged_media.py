@@ -56,3 +56,15 @@ def test_damaged_files_are_media_or_invalid_inputs(whole, kind, decode, capfd):
                 refused += 1
     assert 0 < refused < 400
     capfd.readouterr()  # decoders print what they think of such files
+
+
+def test_sound_that_is_protected_against_copying_is_an_invalid_input(tmp_path, capfd):
+    content = bytearray(write_sound(tmp_path / "song.m4a", tone(2.0)).read_bytes())
+    named = content.index(b"mp4a")
+    content[named : named + 4] = b"drms"  # what shops name it, and its sound encrypted
+    start = content.index(b"mdat") + 4
+    stop = content.find(b"moov", start) - 4 if b"moov" in content[start:] else len(content)
+    content[start:stop] = random.Random(1).randbytes(stop - start)
+    with pytest.raises(InvalidInputError, match="protected against copying"):
+        decode_audio(bytes(content))
+    capfd.readouterr()
