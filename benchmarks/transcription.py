@@ -3,8 +3,8 @@
     python -m benchmarks.transcription [SYSTEM ...] [--meetings DIR] [--models DIR] [--rounds N] [--threads N ...]
 
 DIR of meetings holds recordings, which are joined into one; DIR of models holds ``whisper-base`` in the formats of
-transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system has a process of its own, and its model
-loaded before it is timed. Ours guards against loops and gives times of words unless it says otherwise. The
+transformers and, as ``whisper-base-ct2``, of CTranslate2. Every system has a process of its own, and runs
+once before it is timed. Ours guards against loops and gives times of words unless it says otherwise. The
 pipeline's defaults search with five beams and take minutes a round. Needs the extra ``benchmarks``.
 """
 
@@ -23,7 +23,7 @@ import torch
 import transformers
 
 from benchmarks.interleaved import Timed, interleave, ratio
-from pipeline_core import PipelineSpec, load_pipeline
+from pipeline_core import PipelineSpec
 from pipeline_core.audio import decode_audio
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcribe import transcribe_recording
@@ -47,7 +47,6 @@ def ours(model: Path, **settings: Any) -> System:
     dtype = settings.pop("dtype", "auto")
     spec = PipelineSpec(task=TASK, model=str(model), device="cpu", dtype=dtype)
     wanted = TranscriptionSettings(pipeline=spec, language="en", **settings)
-    load_pipeline(spec)
     return lambda audio: " ".join(segment.text for segment in transcribe_recording(audio, wanted).segments)
 
 

@@ -115,9 +115,7 @@ class _ContainerReader:
             try:
                 opening = list(islice(container.decode(stream), 2))
             except av.error.FFmpegError as error:
-                raise InvalidInputError(
-                    f"the audio is corrupt, or protected against copying: {error.strerror}"
-                ) from error
+                raise InvalidInputError(f"{_UNREADABLE}: {error.strerror}") from error
         if not opening or not self.sampling_rate:
             raise InvalidInputError("the audio has no samples")
         self._origin, self._first = opening[0].pts or 0, opening[0].samples
@@ -148,9 +146,7 @@ class _ContainerReader:
                         if skipped < len(block):
                             yield block[skipped:]
             except av.error.FFmpegError as error:
-                raise InvalidInputError(
-                    f"the audio is corrupt, or protected against copying: {error.strerror}"
-                ) from error
+                raise InvalidInputError(f"{_UNREADABLE}: {error.strerror}") from error
 
     def _position(self, frame: Any) -> int:
         """The number of a frame's first sample in the whole sound."""

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from pipeline_core.call_defaults import class_with_defaults, complete, spread_generation
 from pipeline_core.catalog import find_task
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.mask_suppression import suppress_masks_without_torchvision
@@ -96,30 +96,20 @@ class _WarmModels:
         self._lock = threading.RLock()
 
     def get(self, spec: PipelineSpec) -> Any:
-        key, stats = self._key(spec), self._stats(spec)
-        with self._lock:
-            if key in self._pipelines and self._pipelines[key][0] != stats:
-                del self._pipelines[key]
-                release_memory()
-            if key in self._pipelines:
-                self._pipelines.move_to_end(key)
-                return self._pipelines[key][1]
-        # Loading computes too; and a thread that waits for another must not hold the lock.
-        return run_on(resolve_device(spec.device), self._load, spec, key, stats)
-
-    def _load(self, spec: PipelineSpec, key: str, stats: tuple[FolderStats, ...]) -> Any:
-        with self._lock:
-            if key not in self._pipelines:  # another thread may have been here first
-                self._make_room()
-                self._pipelines[key] = stats, _load(spec)
-            return self._pipelines[key][1]
-
-    @staticmethod
-    def _stats(spec: PipelineSpec) -> tuple[FolderStats, ...]:
+        key = self._key(spec)
         model = spec_folder(spec)
         tokenizer = model_folder(spec.tokenizer) if spec.tokenizer is not None else None
         folders = (weights_folder(model, spec) if model is not None else None, tokenizer)
-        return tuple(folder_stats(folder) for folder in folders if folder is not None)
+        with self._lock:
+            stats = tuple(folder_stats(folder) for folder in folders if folder is not None)
+            if key in self._pipelines and self._pipelines[key][0] != stats:
+                del self._pipelines[key]
+                release_memory()
+            if key not in self._pipelines:
+                self._make_room()
+                self._pipelines[key] = stats, _load(spec)
+            self._pipelines.move_to_end(key)
+            return self._pipelines[key][1]
 
     def drop(self, spec: PipelineSpec | None) -> None:
         with self._lock:

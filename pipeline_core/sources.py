@@ -201,14 +201,14 @@ def open_dataset(ref: DatasetRef | str, task: str | None = None, parameters: Col
 
 
 def check_exists(ref: DatasetRef) -> None:
-    """Raise what ``open_dataset`` would where there are no files; nothing is read, and the Hub is not asked.
+    """Raise what ``open_dataset`` would where this machine has no such files; nothing is read, and nobody is asked.
 
     Raises:
         DatasetNotFoundError: Nothing is there.
     """
     if ref.path.startswith("demo:"):
         _demo(ref)
-    elif _means_files(ref.path):
+    elif _means_files(ref.path) and "://" not in ref.path and "::" not in ref.path:
         list_files(ref.path)
 
 

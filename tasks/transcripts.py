@@ -159,12 +159,18 @@ def transcribe_recordings(
         done: list[TranscriptManifest] = []
         failed: list[FailedRecording] = []
         new: list[RecordingFile] = []
+        fine: list[RecordingFile] = []
         for recording in list_recordings(where):
-            manifest = finished(storage, recording, job, lease.owner)
+            try:
+                manifest = finished(storage, recording, job, lease.owner)
+            except RecordError as error:
+                failed.append(record_failure(storage, recording, error))
+                continue
             if manifest is None:
                 new.append(recording)
             else:
                 cached.append(manifest)
+                fine.append(recording)
         planned = list(_planned(new, job, storage, failed))
         batches = SharedBatches(storage, planned, job)
         with AudioProgress(sum(part.duration_s for _, parts in planned for part in parts)) as progress:
@@ -172,6 +178,7 @@ def transcribe_recordings(
                 outcome = _transcribed(recording, parts, job, storage, lease.owner, progress, batches)
                 if isinstance(outcome, TranscriptManifest):
                     done.append(outcome)
+                    fine.append(recording)
                 else:
                     failed.append(outcome)
         summary = TranscriptionSummary(
@@ -181,7 +188,7 @@ def transcribe_recordings(
             failed=tuple(failed),
             seconds=time.monotonic() - started,
         )
-        forget_mended(storage, summary)
+        forget_mended(storage, fine)
     return summary
 
 

@@ -11,7 +11,7 @@ dropped when its recording's transcript is written.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -87,12 +87,14 @@ class FailedRecording(BaseModel):
     Attributes:
         recording: What it is called.
         error: Class and message of what went wrong.
+        path: Where its file is; None if only a dataset's row leads to it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recording: str
     error: str
+    path: str | None = None
 
 
 class TranscriptionSummary(BaseModel):
@@ -132,7 +134,11 @@ class TranscriptionSummary(BaseModel):
 
 
 def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | None) -> TranscriptManifest | None:
-    """The manifest of a recording that is transcribed as the job asks, its speakers called and its page as it says."""
+    """The manifest of a recording that is transcribed as the job asks, its speakers called and its page as it says.
+
+    Raises:
+        InvalidInputError: Its page can't hold a copy of it.
+    """
     manifest = read_manifest(storage, recording.content_id, job.fingerprint)
     if manifest is None:
         return None
@@ -217,21 +223,23 @@ def finish_recording(
 
 def record_failure(storage: Storage, recording: RecordingFile, error: BaseException) -> FailedRecording:
     """Write down why a recording has no transcript."""
-    failed = FailedRecording(recording=recording.name, error=f"{type(error).__name__}: {error}")
+    failed = FailedRecording(recording=recording.name, error=f"{type(error).__name__}: {error}", path=recording.path)
     storage.make()
     storage.write(_failed_name(recording), failed.model_dump_json(indent=2).encode() + b"\n")
     return failed
 
 
-def forget_mended(storage: Storage, summary: TranscriptionSummary) -> None:
-    """Drop what was written down of failures whose recordings are transcribed by now, from a mended file."""
-    mended = {manifest.recording for manifest in (*summary.transcribed, *summary.cached)}
-    mended -= {failed.recording for failed in summary.failed}
-    for name in list(storage.names()):
-        if name.startswith(FAILED):
-            content = storage.read(name)
-            if content is not None and FailedRecording.model_validate_json(content).recording in mended:
-                storage.remove(name)
+def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> None:
+    """Drop what was written down of failures of recordings that are transcribed by now, from a mended file."""
+    mended = {(recording.name, recording.path) for recording in transcribed}
+    for name in list(storage.names(FAILED)):
+        content = storage.read(name)
+        try:
+            failed = None if content is None else FailedRecording.model_validate_json(content)
+        except ValueError:  # not of ours
+            continue
+        if failed is not None and (failed.recording, failed.path) in mended:
+            storage.remove(name)
 
 
 def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -> str | None:

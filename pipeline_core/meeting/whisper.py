@@ -20,7 +20,6 @@ from pipeline_core.memory import Failure, forward_splitting
 
 _MIN_HALVED_S = 4.0
 _LANGUAGE_CHUNKS = 2
-_HEARD_TOGETHER = 32
 _CACHE_BYTES = {"cpu": 2**30}
 _ACCELERATOR_CACHE_BYTES = 2**32
 _MOST_ROWS = {"cpu": 8}
@@ -77,8 +76,10 @@ class WhisperRecognizer:
         """
         answers = []
         with torch.inference_mode():
-            for start in range(0, len(stretches), _HEARD_TOGETHER):
-                together = stretches[start : start + _HEARD_TOGETHER]
+            # What is kept of some while their language is heard takes memory.
+            size = self._batch_size if self._language is None else max(1, len(stretches))
+            for start in range(0, len(stretches), size):
+                together = stretches[start : start + size]
                 heard = self._hear(together)
                 spoken = [
                     _Spoken(chunk, language, states[place] if place < len(states) else None)
@@ -90,6 +91,7 @@ class WhisperRecognizer:
                     ([next(written) for _ in chunks], language if chunks else None)
                     for chunks, (language, _) in zip(together, heard, strict=True)
                 ]
+                del heard, spoken
         return answers
 
     def _hear(self, stretches: Sequence[Sequence[Chunk]]) -> list[tuple[str, list[torch.Tensor]]]:

@@ -130,13 +130,14 @@ def test_a_failure_is_forgotten_once_its_file_is_mended(run_flow, arguments, rec
     (recordings / "monday" / "talk.wav").write_bytes(b"RIFF")
     run_flow(meeting_transcription, **arguments)
     storage = Storage(arguments["output"])
-    assert len([name for name in storage.names() if name.startswith(transcription.FAILED)]) == 2
+    assert len(storage.names(transcription.FAILED)) == 2
     (recordings / "talk.wav").write_bytes(talk)
+    storage.write(f"{transcription.FAILED}note.json", b"{}")
+    run_flow(meeting_transcription, **{**arguments, "recordings": str(recordings / "talk.wav")})
+    assert len(storage.names(transcription.FAILED)) == 2  # the other's, and what is not ours
+    soundfile.write(recordings / "monday" / "talk.wav", silence(3), RATE)
     run_flow(meeting_transcription, **arguments)
-    assert len([name for name in storage.names() if name.startswith(transcription.FAILED)]) == 2  # which of the two?
-    (recordings / "monday" / "talk.wav").unlink()
-    run_flow(meeting_transcription, **arguments)
-    assert not [name for name in storage.names() if name.startswith(transcription.FAILED)]
+    assert storage.names(transcription.FAILED) == [f"{transcription.FAILED}note.json"]
 
 
 def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(
@@ -263,6 +264,16 @@ def test_copies_in_pages_asked_for_later_transcribe_nothing(run_flow, arguments,
         (again,) = read_manifests(storage)
         assert read_transcript(storage, again) == transcript
         assert (again.files == files) == (not embed)
+
+
+def test_a_recording_that_no_page_can_hold_stops_no_other(run_flow, arguments, recordings) -> None:
+    soundfile.write(recordings / "old.wav", TALK, RATE, format="PAF", subtype="PCM_16")
+    run_flow(meeting_transcription, **arguments)
+    soundfile.write(recordings / "new.wav", TALK[: 2 * RATE], RATE)
+    summary = run_flow(meeting_transcription, **arguments, embed=True).state.result()
+    assert [failed.recording for failed in summary.failed] == ["old.wav"]
+    assert [manifest.recording for manifest in summary.transcribed] == ["new.wav"]
+    assert len(summary.cached) == 2
 
 
 def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_flow, arguments, tmp_path) -> None:
