@@ -1,6 +1,7 @@
 """The whole of it: real servers, pools, workers and schedules, and what is left when machines and workers die."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -119,6 +120,8 @@ def test_ad_hoc_runs_go_before_nightly_ones_and_forms_are_enforced(installation)
 
 def test_the_hourly_deployment_transcribes_what_is_new_in_its_folder(installation):
     recordings, model = installation.data / "recordings", installation.data / "whisper"
+    for left in (recordings, installation.data / "outputs" / "transcripts"):  # by an attempt before
+        shutil.rmtree(left, ignore_errors=True)
     recordings.mkdir()
     torch.manual_seed(11)
     whisper(model)
