@@ -10,6 +10,7 @@ dropped when its recording's transcript is written.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -17,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.errors import RecordError
+from pipeline_core.errors import InvalidInputError, RecordError
 from pipeline_core.meeting.channel_parts import channel_parts
 from pipeline_core.meeting.diarization import Diarization, check_auto, diarize, one_speaker
 from pipeline_core.meeting.folder import (
@@ -37,6 +38,8 @@ from pipeline_core.meeting.transcribe import PartTranscript, join_parts, plan_tr
 from pipeline_core.meeting.transcript import Transcript
 from pipeline_core.pinning import PinnedSpec
 from pipeline_core.storage import Storage
+
+_LOGGER = logging.getLogger(__name__)
 
 PARTS = "_parts/"
 FAILED = "_failed/"
@@ -137,7 +140,7 @@ def finished(storage: Storage, recording: RecordingFile, job: Job, owner: str | 
     """The manifest of a recording that is transcribed as the job asks, its speakers called and its page as it says.
 
     Raises:
-        InvalidInputError: Its page can't hold a copy of it.
+        InvalidInputError: The row that leads to it holds another recording by now.
     """
     manifest = read_manifest(storage, recording.content_id, job.fingerprint)
     if manifest is None:
@@ -232,7 +235,7 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
 def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> None:
     """Drop what was written down of failures of recordings that are transcribed by now, from a mended file."""
     mended = {(recording.name, recording.path) for recording in transcribed}
-    for name in list(storage.names(FAILED)):
+    for name in storage.names(FAILED):
         content = storage.read(name)
         try:
             failed = None if content is None else FailedRecording.model_validate_json(content)
@@ -247,7 +250,10 @@ def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -
     if job.embed:
         source = recording.source()
         assert not isinstance(source, np.ndarray)
-        return embed_recording(source)
+        try:
+            return embed_recording(source)
+        except InvalidInputError as error:  # not every format that is read can be copied; the transcript stands
+            _LOGGER.warning("the page of %r holds no copy of it: %s", recording.name, error)
     return None if recording.path is None else link_recording(storage, name, recording.path)
 
 

@@ -266,14 +266,19 @@ def test_copies_in_pages_asked_for_later_transcribe_nothing(run_flow, arguments,
         assert (again.files == files) == (not embed)
 
 
-def test_a_recording_that_no_page_can_hold_stops_no_other(run_flow, arguments, recordings) -> None:
+def test_a_recording_that_no_page_can_hold_has_its_transcript_all_the_same(run_flow, arguments, recordings) -> None:
     soundfile.write(recordings / "old.wav", TALK, RATE, format="PAF", subtype="PCM_16")
     run_flow(meeting_transcription, **arguments)
     soundfile.write(recordings / "new.wav", TALK[: 2 * RATE], RATE)
     summary = run_flow(meeting_transcription, **arguments, embed=True).state.result()
-    assert [failed.recording for failed in summary.failed] == ["old.wav"]
+    assert summary.failed == ()
     assert [manifest.recording for manifest in summary.transcribed] == ["new.wav"]
-    assert len(summary.cached) == 2
+    assert {manifest.recording: manifest.embedded for manifest in (*summary.cached, *summary.transcribed)} == {
+        "old.wav": False,
+        "talk.wav": True,
+        "new.wav": True,
+        "quiet.flac": True,
+    }
 
 
 def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_flow, arguments, tmp_path) -> None:
