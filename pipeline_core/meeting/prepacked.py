@@ -1,6 +1,6 @@
 """Linear layers with weights laid out once for oneDNN: up to twice as fast on a CPU, and the same to 1e-6."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -26,6 +26,34 @@ def fast_linear(layer: nn.Module, rows: int, activation: nn.Module | None = None
         return _prepacked(weight, bias, rows, "gelu")
     plain = _prepacked(weight, bias, rows)
     return lambda inputs: activation(plain(inputs))
+
+
+def fast_linears(layers: Sequence[nn.Module], rows: int) -> Callable[[torch.Tensor], Sequence[torch.Tensor]]:
+    """Each layer's forward pass over the same inputs; one multiplication where all of them can be prepacked."""
+    plain = _plain(layers)
+    if plain is None:
+        separate = [fast_linear(layer, rows) for layer in layers]
+        return lambda inputs: [forward(inputs) for forward in separate]
+    together = _prepacked(*_joined(plain), rows)
+    widths = [layer.out_features for layer in plain]
+    return lambda inputs: torch.split(together(inputs), widths, dim=-1)
+
+
+def fast_turned_linears(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], Sequence[torch.Tensor]]:
+    """Each layer's forward pass over the same ``(rows, n, features in)``, turned: ``(rows, features out, n)``."""
+    plain = _plain(layers)
+    if plain is None:
+        return lambda inputs: [layer(inputs).transpose(1, 2).contiguous() for layer in layers]
+    weight, bias = _joined(plain)
+    widths = [layer.out_features for layer in plain]
+
+    def forward(inputs: torch.Tensor) -> list[torch.Tensor]:
+        # The inputs stand where weights do otherwise: what comes out is turned without a pass for it.
+        apply = torch.ops.mkldnn._linear_pointwise
+        turned = [apply(weight, row, None, "none", [], "").add_(bias[:, None]) for row in inputs]
+        return [torch.stack(rows) for rows in zip(*(torch.split(row, widths) for row in turned), strict=True)]
+
+    return forward
 
 
 def fast_addition(layer: nn.Module, rows: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -56,6 +84,20 @@ def _can_prepack(weight: torch.Tensor) -> bool:
         and hasattr(operators, "_reorder_linear_weight")
         and hasattr(operators, "_linear_pointwise")
     )
+
+
+def _plain(layers: Sequence[nn.Module]) -> list[nn.Linear] | None:
+    """The layers, if each can be prepacked."""
+    plain = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    return plain if all(type(layer) is nn.Linear and _can_prepack(layer.weight) for layer in layers) else None
+
+
+def _joined(layers: Sequence[nn.Linear]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weights of linear layers, one below the other, and their biases."""
+    biases = [
+        layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach() for layer in layers
+    ]
+    return torch.cat([layer.weight.detach() for layer in layers]), torch.cat(biases)
 
 
 def _is_gelu(activation: nn.Module) -> bool:

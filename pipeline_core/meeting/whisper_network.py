@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from pipeline_core.meeting.prepacked import fast_addition, fast_linear, fast_projection
+from pipeline_core.meeting.prepacked import (
+    fast_addition,
+    fast_linear,
+    fast_linears,
+    fast_projection,
+    fast_turned_linears,
+)
 
 _ENCODER_ROWS = 1500
 _DECODER_ROWS = 8
+_THREADS_A_CHUNK = 2
 
 
 class WhisperNetwork:
@@ -56,6 +63,12 @@ class WhisperNetwork:
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """``(rows, mel bins, 2 * frames)`` features to ``(rows, frames, width)`` states."""
+        together = len(features)
+        if self.device.type == "cpu":  # few enough that what goes from layer to layer stays in its cache
+            together = max(1, torch.get_num_threads() // _THREADS_A_CHUNK)
+        return torch.cat([self._encode(some) for some in torch.split(features, together)])
+
+    def _encode(self, features: torch.Tensor) -> torch.Tensor:
         states = nn.functional.gelu(self._conv1(features.to(self.device, self.dtype)))
         states = nn.functional.gelu(self._conv2(states)).permute(0, 2, 1) + self._frame_positions
         for layer in self._encoder_layers:
@@ -86,7 +99,8 @@ class WhisperNetwork:
 
     def _caches(self, heard: "Heard", length: int) -> "list[_Memory]":
         values = heard.layers[0].values
-        shape = (*values.shape[:2], length, values.shape[3])
+        rows, heads, width, _ = values.shape
+        shape = (rows, heads, length, width)
         return [_Memory(values.new_empty(shape), values.new_empty(shape)) for _ in self._decoder_layers]
 
     def _read(
@@ -109,9 +123,9 @@ class WhisperNetwork:
 
 
 class _Memory(NamedTuple):
-    """One layer's keys and values, ``(rows, heads, tokens or frames, width of a head)`` each.
+    """One layer's keys and values, ``(rows, heads, tokens, width of a head)`` each.
 
-    The keys of frames are turned, ``(rows, heads, width of a head, frames)``: a single token reads them faster so.
+    Those of frames are turned, ``(rows, heads, width of a head, frames)``: a single token reads them faster so.
     """
 
     keys: torch.Tensor
@@ -137,7 +151,7 @@ class Heard:
     @property
     def frames(self) -> int:
         """How many frames each has."""
-        return self.layers[0].values.shape[2]
+        return self.layers[0].values.shape[3]
 
     @property
     def order(self) -> list[int]:
@@ -195,26 +209,56 @@ class Decoding:
 
 
 class _Attention:
-    """The projections of one attention."""
+    """An attention's heads, and the projections of its queries and of what they find.
 
-    def __init__(self, attention: Any, rows: int, audio_rows: int) -> None:
-        self.heads: int = attention.num_heads
-        self.scaling: float = attention.scaling
-        self.query = fast_linear(attention.q_proj, rows)
-        self.key = fast_linear(attention.k_proj, audio_rows)
-        self.value = fast_linear(attention.v_proj, audio_rows)
-        self.out = fast_addition(attention.out_proj, rows)
+    Args:
+        attention: transformers' own.
+        rows: About how many tokens or frames ask at a time.
+    """
 
-    def queries(self, states: torch.Tensor) -> torch.Tensor:
-        return self.split(self.query(states) * self.scaling)
+    def __init__(self, attention: Any, rows: int) -> None:
+        self._heads: int = attention.num_heads
+        self._scaling: float = attention.scaling
+        self._out = fast_addition(attention.out_proj, rows)
+
+    def scaled(self, queries: torch.Tensor) -> torch.Tensor:
+        """Projected queries, by head."""
+        return self.split(queries * self._scaling)
 
     def split(self, states: torch.Tensor) -> torch.Tensor:
         """``(rows, n, width)`` to ``(rows, heads, n, width of a head)``."""
-        return states.view(*states.shape[:-1], self.heads, -1).transpose(1, 2)
+        return states.view(*states.shape[:-1], self._heads, -1).transpose(1, 2)
 
     def merged(self, states: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """What ``split`` undone and projected gives, added to ``others``."""
-        return self.out(states.transpose(1, 2).flatten(2), others)
+        return self._out(states.transpose(1, 2).flatten(2), others)
+
+
+class _SelfAttention(_Attention):
+    def __init__(self, attention: Any, rows: int) -> None:
+        super().__init__(attention, rows)
+        self._project = fast_linears([attention.q_proj, attention.k_proj, attention.v_proj], rows)
+
+    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Scaled queries, keys and values, by head."""
+        queries, keys, values = self._project(states)
+        return self.scaled(queries), self.split(keys), self.split(values)
+
+
+class _AudioAttention(_Attention):
+    def __init__(self, attention: Any, rows: int) -> None:
+        super().__init__(attention, rows)
+        self._query = fast_linear(attention.q_proj, rows)
+        self._hear = fast_turned_linears([attention.k_proj, attention.v_proj])
+
+    def queries(self, states: torch.Tensor) -> torch.Tensor:
+        """Scaled queries, by head."""
+        return self.scaled(self._query(states))
+
+    def hear(self, states: torch.Tensor) -> "_Memory":
+        """The keys and values of frames, turned."""
+        rows, frames = states.shape[:2]
+        return _Memory(*(turned.view(rows, self._heads, -1, frames) for turned in self._hear(states)))
 
 
 class _FeedForward:
@@ -230,13 +274,13 @@ class _FeedForward:
 class _EncoderLayer:
     def __init__(self, layer: Any) -> None:
         self._norm = layer.self_attn_layer_norm
-        self._attention = _Attention(layer.self_attn, _ENCODER_ROWS, _ENCODER_ROWS)
+        self._attention = _SelfAttention(layer.self_attn, _ENCODER_ROWS)
         self._feed_forward = _FeedForward(layer, _ENCODER_ROWS)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        attention, normed = self._attention, self._norm(states)
-        keys, values = attention.split(attention.key(normed)), attention.split(attention.value(normed))
-        seen = nn.functional.scaled_dot_product_attention(attention.queries(normed), keys, values, scale=1.0)
+        attention = self._attention
+        queries, keys, values = attention.project(self._norm(states))
+        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0)
         states = self._feed_forward(attention.merged(seen, states))
         if states.dtype == torch.float16:  # as transformers does: what overflows would spread as NaN
             most = torch.finfo(torch.float16).max - 1000
@@ -247,15 +291,13 @@ class _EncoderLayer:
 class _DecoderLayer:
     def __init__(self, layer: Any, alignment_heads: list[int]) -> None:
         self._norm, self._audio_norm = layer.self_attn_layer_norm, layer.encoder_attn_layer_norm
-        self._attention = _Attention(layer.self_attn, _DECODER_ROWS, _DECODER_ROWS)
-        self._audio = _Attention(layer.encoder_attn, _DECODER_ROWS, _ENCODER_ROWS)
+        self._attention = _SelfAttention(layer.self_attn, _DECODER_ROWS)
+        self._audio = _AudioAttention(layer.encoder_attn, _DECODER_ROWS)
         self._feed_forward = _FeedForward(layer, _DECODER_ROWS)
         self._alignment_heads = alignment_heads
 
     def hear(self, states: torch.Tensor) -> _Memory:
-        audio = self._audio
-        keys, values = audio.split(audio.key(states)), audio.split(audio.value(states))
-        return _Memory(keys.transpose(2, 3).contiguous(), values.contiguous())
+        return self._audio.hear(states)
 
     def __call__(
         self,
@@ -266,19 +308,17 @@ class _DecoderLayer:
         rows: int,
         looked: list[torch.Tensor] | None,
     ) -> torch.Tensor:
-        attention, normed, stop = self._attention, self._norm(hidden), position + hidden.shape[1]
-        cache.keys[:rows, :, position:stop] = attention.split(attention.key(normed))
-        cache.values[:rows, :, position:stop] = attention.split(attention.value(normed))
+        stop = position + hidden.shape[1]
+        queries, keys, values = self._attention.project(self._norm(hidden))
+        cache.keys[:rows, :, position:stop], cache.values[:rows, :, position:stop] = keys, values
         keys, values = cache.keys[:rows, :, :stop], cache.values[:rows, :, :stop]
-        seen = nn.functional.scaled_dot_product_attention(
-            attention.queries(normed), keys, values, scale=1.0, is_causal=position == 0
-        )
-        hidden = attention.merged(seen, hidden)
+        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0, is_causal=position == 0)
+        hidden = self._attention.merged(seen, hidden)
         weights = self._audio.queries(self._audio_norm(hidden)) @ audio.keys[:rows]
         weights = torch.softmax(weights, dim=-1, dtype=torch.float32)
         if looked is not None and self._alignment_heads:
             looked.append(weights[:, self._alignment_heads])
-        seen = weights.to(hidden.dtype) @ audio.values[:rows]
+        seen = weights.to(hidden.dtype) @ audio.values[:rows].transpose(2, 3)
         return self._feed_forward(self._audio.merged(seen, hidden))
 
 
