@@ -1,7 +1,8 @@
 """The JSON schema of a model as a form that a person fills in: described fields, choices, what matters first.
 
 A field that may be None is one that may be left out, and each field has one kind of input. So a form takes less
-than the model does: what only code would pass (a dict of loading options, a secret) is not in it.
+than the model does: what only code would pass (a dict of loading options, a secret) is not in it. Each field has
+its position: a database that keeps JSON by its keys forgets in which order they came.
 """
 
 import re
@@ -36,8 +37,9 @@ def form_schema(
         found = schema.get("properties", {})
         names = [name for name in found if name not in (*first, *last, *hidden)]
         shown = {}
-        for name in (*first, *names, *last):
-            shown[name] = {**_one_input(found[name], (inputs or {}).get(name)), "title": _title(name)}
+        for position, name in enumerate((*first, *names, *last)):
+            made = _one_input(found[name], (inputs or {}).get(name))
+            shown[name] = {**made, "title": _title(name), "position": position}
             if name in described:
                 shown[name]["description"] = described[name]
         schema["properties"] = shown

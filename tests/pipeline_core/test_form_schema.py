@@ -33,6 +33,13 @@ def test_what_matters_comes_first_and_what_experts_set_last():
     assert fields[-3:] == ["parameters", "model_kwargs", "trust_remote_code"]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_fields_are_in_order_where_only_their_positions_are_kept(model):
+    fields = model.model_json_schema()["properties"]
+    kept = dict(sorted(fields.items()))  # as a database does that keeps JSON by its keys
+    assert sorted(kept, key=lambda name: kept[name]["position"]) == list(fields)
+
+
 @pytest.mark.parametrize("name", ["task", "dtype", "quantization", "device_map", "on_long"])
 def test_a_form_offers_choices_all_of_which_are_accepted(name):
     field = PipelineSpec.model_json_schema()["properties"][name]
