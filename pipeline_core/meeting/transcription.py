@@ -13,6 +13,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -233,7 +234,7 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
 
 
 def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> None:
-    """Drop what was written down of failures of recordings that are transcribed by now, from a mended file."""
+    """Drop what was written down of failures of files that are mended and transcribed by now, or deleted."""
     mended = {(recording.name, recording.path) for recording in transcribed}
     for name in storage.names(FAILED):
         content = storage.read(name)
@@ -241,8 +242,13 @@ def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> Non
             failed = None if content is None else FailedRecording.model_validate_json(content)
         except ValueError:  # not of ours
             continue
-        if failed is not None and (failed.recording, failed.path) in mended:
+        if failed is not None and ((failed.recording, failed.path) in mended or _is_deleted(failed.path)):
             storage.remove(name)
+
+
+def _is_deleted(path: str | None) -> bool:
+    """Whether a file of this machine is gone from its folder; what another machine has is not."""
+    return path is not None and not Path(path).exists() and Path(path).parent.exists()
 
 
 def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -> str | None:

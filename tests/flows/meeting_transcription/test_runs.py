@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,45 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-import torch
-from tiny_whisper import babble, silence, whisper
+from tiny_whisper import silence
 
 from flows.meeting_transcription import meeting_transcription
-from pipeline_core import PipelineSpec, requirements
+from pipeline_core import requirements
 from pipeline_core.errors import DatasetNotFoundError, InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting import transcription
 from pipeline_core.meeting.diarization import diarize
 from pipeline_core.meeting.folder import read_manifests, read_transcript
-from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 
-RATE = 16_000
-TALK = np.concatenate([silence(0.5), babble(1.5, 1), silence(1)])
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> TranscriptionSettings:
-    folder = tmp_path_factory.mktemp("whisper")
-    torch.manual_seed(11)
-    whisper(folder)
-    spec = PipelineSpec(task="automatic-speech-recognition", model=str(folder), device="cpu")
-    return TranscriptionSettings(pipeline=spec, language="en", part_s=60)
-
-
-@pytest.fixture
-def recordings(tmp_path: Path) -> Path:
-    folder = tmp_path / "recordings"
-    (folder / "monday").mkdir(parents=True)
-    soundfile.write(folder / "talk.wav", TALK, RATE)
-    soundfile.write(folder / "monday" / "quiet.flac", silence(2), RATE)
-    return folder
-
-
-@pytest.fixture
-def arguments(recordings: Path, tmp_path: Path, settings: TranscriptionSettings) -> dict[str, Any]:
-    return {"recordings": str(recordings), "output": str(tmp_path / "out"), "settings": settings, "speakers": "off"}
+from .conftest import RATE, TALK
 
 
 def test_each_recording_is_transcribed_once_whatever_it_is_called_later(run_flow, arguments, recordings) -> None:
@@ -246,39 +219,6 @@ def test_names_given_later_change_files_and_transcribe_nothing(run_flow, argumen
     storage = Storage(arguments["output"])
     told = {found.recording: found.speakers for found in read_manifests(storage)}
     assert told == {"talk.wav": ("Ana",), "quiet.flac": ()}
-
-
-def test_copies_in_pages_asked_for_later_transcribe_nothing(run_flow, arguments, recordings) -> None:
-    cells = [{"bytes": (recordings / "talk.wav").read_bytes(), "path": "call.wav"}]
-    pq.write_table(pa.table({"audio": cells}), recordings / "calls.parquet")
-    arguments["recordings"] = str(recordings / "calls.parquet")
-    run_flow(meeting_transcription, **arguments)
-    storage = Storage(arguments["output"])
-    (manifest,) = read_manifests(storage)
-    transcript, files = read_transcript(storage, manifest), manifest.files
-    for embed in (True, False):
-        summary = run_flow(meeting_transcription, **arguments, embed=embed).state.result()
-        assert (len(summary.transcribed), len(summary.cached)) == (0, 1)
-        page = storage.read(f"{manifest.name}/transcript.html").decode()
-        assert ('src="data:audio/mp4;base64,' in page) == embed
-        (again,) = read_manifests(storage)
-        assert read_transcript(storage, again) == transcript
-        assert (again.files == files) == (not embed)
-
-
-def test_a_recording_that_no_page_can_hold_has_its_transcript_all_the_same(run_flow, arguments, recordings) -> None:
-    soundfile.write(recordings / "old.wav", TALK, RATE, format="PAF", subtype="PCM_16")
-    run_flow(meeting_transcription, **arguments)
-    soundfile.write(recordings / "new.wav", TALK[: 2 * RATE], RATE)
-    summary = run_flow(meeting_transcription, **arguments, embed=True).state.result()
-    assert summary.failed == ()
-    assert [manifest.recording for manifest in summary.transcribed] == ["new.wav"]
-    assert {manifest.recording: manifest.embedded for manifest in (*summary.cached, *summary.transcribed)} == {
-        "old.wav": False,
-        "talk.wav": True,
-        "new.wav": True,
-        "quiet.flac": True,
-    }
 
 
 def test_a_folder_without_recordings_and_names_of_another_form_are_refused(run_flow, arguments, tmp_path) -> None:
