@@ -6,11 +6,13 @@ With PIPELINE_FLOWS_SCREENSHOTS=$PWD/docs/images it also takes the pictures that
 import os
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from pipeline_core.sink import OutputFolder
+from pipeline_core import DatasetRef, PipelineSpec
+from pipeline_core.sink import OutputFolder, OutputRef
 
 from .conftest import write_reviews
 
@@ -95,6 +97,17 @@ def test_a_form_asks_in_words_and_has_what_the_deployment_sets(page, installatio
     outputs = installation.data / "outputs"
     assert places in (["demo:reviews", f"{outputs}/ad-hoc"], [f"{outputs}/imdb", "stanfordnlp/imdb"])
     picture(page, f"form-{name.split('/')[1]}", height=1900)
+
+
+def test_fields_within_a_group_come_in_the_order_of_their_model(page, installation):
+    open_form(page, installation, "batch-inference/ad-hoc")
+    labels = [text.strip() for text in page.locator("label").all_inner_texts()]
+    schemas = [model.model_json_schema()["properties"] for model in (DatasetRef, OutputRef, PipelineSpec)]
+    named = Counter(name for fields in schemas for name in fields)
+    for fields in schemas:
+        titles = [field["title"] for name, field in fields.items() if named[name] == 1]
+        seen = [title for label in labels for title in titles if re.fullmatch(rf"{title}( *\(Optional\))?", label)]
+        assert seen == titles
 
 
 def test_a_wrong_value_in_the_form_starts_nothing_and_a_right_one_runs_to_its_end(page, installation):
