@@ -4,6 +4,7 @@ import json
 import shutil
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -173,6 +174,21 @@ def test_each_row_of_a_dataset_is_a_recording_that_is_transcribed_once(run_flow,
     page = storage.read(f"{quiet.name}/transcript.html").decode()
     assert "recordings/monday/quiet.flac" in page
     assert len(list(read_manifests(storage))) == 3
+
+
+def test_a_folder_on_another_file_system_is_read_there_and_each_recording_once(run_flow, arguments, recordings) -> None:
+    there, root = fsspec.filesystem("memory"), f"/{recordings.parent.name}"
+    there.put(f"{recordings}/", f"{root}/calls/", recursive=True)
+    there.pipe(f"{root}/calls/corrupt.wav", b"RIFF" + bytes(400))
+    remote = {**arguments, "recordings": f"memory:/{root}/calls", "output": f"memory:/{root}/transcripts"}
+    summary = run_flow(meeting_transcription, **remote).state.result()
+    assert sorted(manifest.recording for manifest in summary.transcribed) == ["quiet.flac", "talk.wav"]
+    assert [failed.recording for failed in summary.failed] == ["corrupt.wav"]
+    run_flow(meeting_transcription, **arguments)
+    assert segments_by_name(remote["output"]) == segments_by_name(arguments["output"])
+    there.mv(f"{root}/calls/talk.wav", f"{root}/calls/renamed.wav")
+    again = run_flow(meeting_transcription, **remote).state.result()
+    assert (len(again.transcribed), len(again.cached)) == (0, 2)
 
 
 @pytest.mark.parametrize("speakers", ["auto", 2])
