@@ -1,9 +1,7 @@
 """Generation in batches: greedy unless asked, the same text whatever the batch, from a seed of the record's own."""
 
-import os
-from pathlib import Path
-
 import pytest
+from real_models import MODELS, needs_models
 from reference import run, text_of
 from tiny_models import SENTENCES
 
@@ -119,13 +117,11 @@ def test_unequal_prompts_are_padded_before_their_first_token(spec_of, monkeypatc
 
 
 @pytest.mark.real
+@needs_models
 def test_a_real_chat_model_gives_each_record_its_own_text_in_any_batch():
-    folder = os.environ.get("PIPELINE_FLOWS_MODELS")
-    if not folder:
-        pytest.skip("PIPELINE_FLOWS_MODELS is not set")
     spec = PipelineSpec(
         task="text-generation",
-        model=str(Path(folder) / "smollm2-135m-instruct"),
+        model=str(MODELS / "smollm2-135m-instruct"),
         device="cpu",
         dtype="float32",
         parameters={"max_new_tokens": 16, "return_full_text": False},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from real_models import MODELS, needs_models
 from tiny_models import WORDS, save_tokenizer
 
 # Runs in a process of its own, whose address space ends some hundred MiB above what it uses.
@@ -127,11 +128,9 @@ def test_a_row_that_fits_nowhere_is_quarantined_and_the_others_are_answered(room
 
 
 @pytest.mark.real
+@needs_models
 def test_a_full_size_model_survives_a_limit_of_700_mib(tmp_path):
-    folder = os.environ.get("PIPELINE_FLOWS_MODELS")
-    if not folder:
-        pytest.skip("PIPELINE_FLOWS_MODELS is not set")
-    model = str(Path(folder) / "distilbert-random")
+    model = str(MODELS / "distilbert-random")
     # Padded to the longest, one tensor of all rows' attention scores, 12 heads of 506 by 506, takes 1,500 MiB.
     texts = [words(490 if row < 16 else 20) for row in range(128)]
     ((outcome,),) = run_limited(model, 700, len(texts), texts, tmp_path)[1:]

@@ -1,7 +1,6 @@
 """With whisper-base on recordings of people: word times, no loops, nothing invented over silence, noise and music."""
 
 import itertools
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from real_models import DATA, MODELS, needs_data, needs_models
 
 from pipeline_core import PipelineSpec, load_pipeline
 from pipeline_core.meeting.repetition import compression_ratio, find_repetition
@@ -18,25 +18,21 @@ from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.transcribe import transcribe_recording
 from pipeline_core.meeting.transcript import Transcript
 
-MODELS, DATA = os.environ.get("PIPELINE_FLOWS_MODELS"), os.environ.get("PIPELINE_FLOWS_DATA")
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not MODELS or not DATA, reason="PIPELINE_FLOWS_MODELS and PIPELINE_FLOWS_DATA name none"),
-]
+pytestmark = [pytest.mark.real, needs_models, needs_data]
 CLIPS = ["dev00", "trn01", "trn02", "trn03", "trn04", "trn05"]
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def settings() -> TranscriptionSettings:
-    model = str(Path(MODELS or "") / "whisper-base")
+    model = str(MODELS / "whisper-base")
     spec = PipelineSpec(task="automatic-speech-recognition", model=model, device="cpu")
     return TranscriptionSettings(pipeline=spec)
 
 
 @pytest.fixture(scope="module")
 def clip() -> Callable[[str], Path]:
-    return lambda name: Path(DATA or "") / "meetings" / name
+    return lambda name: DATA / "meetings" / name
 
 
 @pytest.fixture(scope="module")
