@@ -1,8 +1,11 @@
 """Speakers by a pyannote.audio pipeline: from a folder, or from the Hub for who accepted its conditions.
 
-pyannote wants the whole recording in memory, so there is a length that it is not asked to take.
+pyannote wants the whole recording in memory, so there is a length that it is not asked to take. Its folders hold
+pickles, which run code when they are read: name those alone that you trust.
 """
 
+import os
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -11,8 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.errors import InputTooLargeError, MissingPackageError, ModelAccessError
+from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError, ModelAccessError
+from pipeline_core.load_failures import explain
 from pipeline_core.meeting.transcript import Turn
+from pipeline_core.pinning import model_folder
 
 DEFAULT_MODEL = "pyannote/speaker-diarization-community-1"
 MOST_HOURS = 4.0
@@ -37,6 +42,7 @@ class PyannoteDiarizer:
 
         Raises:
             InputTooLargeError: The recording is longer than ``most_hours``.
+            LoadError: There is no such pipeline, or it can't be loaded.
             MissingPackageError: pyannote.audio is not installed.
             ModelAccessError: The Hub did not give the pipeline.
         """
@@ -55,26 +61,39 @@ class PyannoteDiarizer:
 
 
 def turns_of(pipeline: Callable[..., Any], samples: NDArray[np.float32], speakers: int | None) -> list[Turn]:
-    """What a loaded pipeline says of ``(samples,)`` float32 at 16 kHz; of pyannote.audio 3 and 4 alike."""
+    """What a loaded pipeline of pyannote.audio 4 says of ``(samples,)`` float32 at 16 kHz."""
     known = {} if speakers is None else {"num_speakers": speakers}
     answer = pipeline({"waveform": torch.from_numpy(samples)[None], "sample_rate": _SAMPLE_RATE}, **known)
-    annotation = getattr(answer, "speaker_diarization", answer)
+    annotation = getattr(answer, "speaker_diarization", answer)  # with legacy=True the annotation is the answer
     if annotation is None:
         return []
+    end_s = len(samples) / _SAMPLE_RATE  # the last window is filled up with silence, and may reach beyond it
     return [
-        Turn(speaker=str(speaker), start_s=max(span.start, 0.0), end_s=max(span.end, 0.0))
+        Turn(speaker=str(speaker), start_s=max(span.start, 0.0), end_s=min(max(span.end, 0.0), end_s))
         for span, _, speaker in annotation.itertracks(yield_label=True)
+        if span.start < end_s
     ]
 
 
 @cache
 def load_pyannote(model: str, token: str | None) -> Any:
     """The pipeline, on the GPU where there is one; loaded once a process."""
+    folder = model_folder(model)
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # it would tell its makers how long each recording is
     try:
-        from pyannote.audio import Pipeline
+        with warnings.catch_warnings():
+            # It decodes no files here, and warns at length where it could not.
+            warnings.simplefilter("ignore")
+            from pyannote.audio import Pipeline
     except ImportError as error:
-        raise MissingPackageError("pyannote", error.name or "pyannote.audio", "pip install pyannote.audio") from error
-    pipeline = Pipeline.from_pretrained(model, token=token)
+        install = "pip install 'pyannote.audio>=4'"
+        raise MissingPackageError("pyannote", error.name or "pyannote.audio", install) from error
+    except OSError as error:  # of a torchaudio that was built for another torch
+        raise LoadError(f"pyannote.audio is installed, but can't be imported: {error}") from error
+    try:
+        pipeline = Pipeline.from_pretrained(model if folder is None else str(folder), token=token)
+    except Exception as error:
+        raise explain(model, folder, error) from error
     if pipeline is None:
         reason = "accept its conditions on its page on the Hub and give a token, or name a folder that holds it"
         raise ModelAccessError(model, reason)

