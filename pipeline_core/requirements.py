@@ -21,6 +21,7 @@ PACKAGES: Mapping[str, Package] = {
     "einops": Package("einops", "'pipeline-flows[diarization]'"),
     "fugashi": Package("fugashi", "fugashi"),
     "jieba": Package("jieba", "jieba"),
+    "kaldi-native-fbank": Package("kaldi_native_fbank", "'pipeline-flows[diarization]'"),
     "onnxruntime": Package("onnxruntime", "'pipeline-flows[meetings]'"),
     "pandas": Package("pandas", "pandas"),
     "phonemizer": Package("phonemizer", "phonemizer"),

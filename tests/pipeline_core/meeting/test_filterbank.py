@@ -1,0 +1,37 @@
+"""Log mel energies of voices: a frame every 10 ms, of the band that sounds, less the mean of their stretch."""
+
+import numpy as np
+
+from pipeline_core.meeting.filterbank import BANDS, log_mel
+
+RATE = 16_000
+
+
+def tone(hertz: float, seconds: float) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def test_there_is_a_frame_every_hundredth_of_a_second_and_stretches_know_nothing_of_each_other():
+    samples = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
+    spans = [(0.0, 1.45), (0.5, 1.95), (2.9, 3.0)]
+    energies = log_mel(samples, spans)
+    assert [span.shape for span in energies] == [(143, BANDS), (143, BANDS), (8, BANDS)]
+    for span, alone in zip(energies, spans, strict=True):
+        np.testing.assert_array_equal(span, log_mel(samples, [alone])[0])
+        np.testing.assert_allclose(span.mean(axis=0), 0, atol=1e-4)
+
+
+def test_the_band_that_sounds_is_the_loudest():
+    samples = np.concatenate([tone(300, 1), tone(3000, 1)])
+    (both,) = log_mel(samples, [(0.0, 2.0)])
+    low, high = both[:90].mean(axis=0), both[110:].mean(axis=0)
+    mels = 1127 * np.log1p(np.array([20, 300, 3000, 8000]) / 700)
+    bands = (mels[1:3] - mels[0]) / (mels[3] - mels[0]) * (BANDS + 1) - 1
+    assert abs(int((low - high).argmax()) - bands[0]) <= 1
+    assert abs(int((high - low).argmax()) - bands[1]) <= 1
+
+
+def test_what_is_shorter_than_a_window_or_beyond_the_end_is_silence():
+    short, beyond = log_mel(tone(500, 1), [(0.99, 1.0), (1.5, 2.0)])
+    assert short.shape == beyond.shape == (1, BANDS)
+    np.testing.assert_array_equal(beyond, 0)
