@@ -18,12 +18,14 @@ def log_mel(samples: NDArray[np.float32], spans: Sequence[tuple[float, float]]) 
 
     Args:
         samples: From -1 to 1.
-        spans: (start, end) in seconds; one shorter than a window of 25 ms is filled up with silence.
+        spans: (start, end) in seconds; what lies outside of the audio is left out, and what is shorter than a window
+            of 25 ms filled up with silence.
     """
     energies = []
     for start_s, end_s in spans:
         first = int(start_s * _SAMPLE_RATE)
-        energies.append(_of(samples[first : first + int((end_s - start_s) * _SAMPLE_RATE)]))
+        last = first + int((end_s - start_s) * _SAMPLE_RATE)
+        energies.append(_of(samples[max(first, 0) : max(last, 0)]))
     return energies
 
 

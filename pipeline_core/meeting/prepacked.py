@@ -79,11 +79,17 @@ def _can_prepack(weight: torch.Tensor) -> bool:
     operators = torch.ops.mkldnn
     return (
         weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _multiplies_bfloat16()))
         and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
         and hasattr(operators, "_reorder_linear_weight")
         and hasattr(operators, "_linear_pointwise")
     )
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether oneDNN has kernels of it for this CPU."""
+    operators = torch.ops.mkldnn
+    return hasattr(operators, "_is_mkldnn_bf16_supported") and bool(operators._is_mkldnn_bf16_supported())
 
 
 def _plain(layers: Sequence[nn.Module]) -> list[nn.Linear] | None:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError, ModelAccessError
-from pipeline_core.load_failures import explain
+from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError
+from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.pinning import model_folder
 
@@ -92,11 +92,12 @@ def load_pyannote(model: str, token: str | None) -> Any:
         raise LoadError(f"pyannote.audio is installed, but can't be imported: {error}") from error
     try:
         pipeline = Pipeline.from_pretrained(model if folder is None else str(folder), token=token)
+    except ImportError as error:
+        raise missing_package(model, error) from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise explain(model, folder, error) from error
-    if pipeline is None:
-        reason = "accept its conditions on its page on the Hub and give a token, or name a folder that holds it"
-        raise ModelAccessError(model, reason)
     if torch.cuda.is_available():
         pipeline.to(torch.device("cuda"))
     return pipeline

@@ -11,9 +11,9 @@ dropped when its recording's transcript is written.
 import hashlib
 import json
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -234,21 +234,31 @@ def record_failure(storage: Storage, recording: RecordingFile, error: BaseExcept
 
 
 def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> None:
-    """Drop what was written down of failures of files that are mended and transcribed by now, or deleted."""
-    mended = {(recording.name, recording.path) for recording in transcribed}
+    """Drop what was written down of failures of files that are mended by now, or gone from a folder of others."""
+    fine = list(transcribed)
+    mended = {(recording.name, recording.path) for recording in fine}
+    folders = {os.path.dirname(recording.path) for recording in fine if recording.path is not None}
     for name in storage.names(FAILED):
         content = storage.read(name)
         try:
             failed = None if content is None else FailedRecording.model_validate_json(content)
         except ValueError:  # not of ours
             continue
-        if failed is not None and ((failed.recording, failed.path) in mended or _is_deleted(failed.path)):
+        if failed is not None and ((failed.recording, failed.path) in mended or _is_gone(failed.path, folders)):
             storage.remove(name)
 
 
-def _is_deleted(path: str | None) -> bool:
-    """Whether a file of this machine is gone from its folder; what another machine has is not."""
-    return path is not None and not Path(path).exists() and Path(path).parent.exists()
+def _is_gone(path: str | None, folders: Set[str]) -> bool:
+    """Whether a file is in one of these folders no more; one that may not be looked at is not gone."""
+    if path is None or os.path.dirname(path) not in folders:
+        return False
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -> str | None:

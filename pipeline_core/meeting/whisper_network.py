@@ -63,9 +63,10 @@ class WhisperNetwork:
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """``(rows, mel bins, 2 * frames)`` features to ``(rows, frames, width)`` states."""
-        together = len(features)
-        if self.device.type == "cpu":  # few enough that what goes from layer to layer stays in its cache
-            together = max(1, torch.get_num_threads() // _THREADS_A_CHUNK)
+        if self.device.type != "cpu":
+            return self._encode(features)
+        # Few enough at once that what goes from layer to layer stays in the cache.
+        together = max(1, torch.get_num_threads() // _THREADS_A_CHUNK)
         return torch.cat([self._encode(some) for some in torch.split(features, together)])
 
     def _encode(self, features: torch.Tensor) -> torch.Tensor:
@@ -255,7 +256,7 @@ class _AudioAttention(_Attention):
         """Scaled queries, by head."""
         return self.scaled(self._query(states))
 
-    def hear(self, states: torch.Tensor) -> "_Memory":
+    def hear(self, states: torch.Tensor) -> _Memory:
         """The keys and values of frames, turned."""
         rows, frames = states.shape[:2]
         return _Memory(*(turned.view(rows, self._heads, -1, frames) for turned in self._hear(states)))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from real_models import DATA, needs_data
 from tiny_models import SENTENCES
 
 # Prints the resident set's peak between the first rows and the last, in MiB above what was there before.
@@ -61,11 +62,9 @@ def test_a_hundred_thousand_rows_of_a_generator_take_no_more_memory(build_model)
 
 
 @pytest.mark.real
+@needs_data
 def test_fifty_thousand_reviews_from_parquet_take_no_more_memory(build_model):
-    folder = os.environ.get("PIPELINE_FLOWS_DATA")
-    if not folder:
-        pytest.skip("PIPELINE_FLOWS_DATA is not set")
-    path = f"{folder}/imdb/unsupervised.parquet"
+    path = str(DATA / "imdb" / "unsupervised.parquet")
     few = growth_mib(build_model("distilbert"), 5_000, path, "text")
     many = growth_mib(build_model("distilbert"), 50_000, path, "text")
     print(f"growth over 5,000 reviews {few:.0f} MiB, over 50,000 reviews {many:.0f} MiB")

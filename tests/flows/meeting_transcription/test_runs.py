@@ -98,13 +98,15 @@ def segments_by_name(output: str) -> dict[str, Any]:
     return {found.recording: read_transcript(storage, found).segments for found in read_manifests(storage)}
 
 
-def test_a_failure_is_forgotten_once_its_file_is_mended(run_flow, arguments, recordings) -> None:
+def test_a_failure_is_forgotten_once_its_file_is_mended_or_deleted(run_flow, arguments, recordings) -> None:
     talk = (recordings / "talk.wav").read_bytes()
+    (recordings / "noise.wav").write_bytes(b"RIFF" + bytes(400))
     (recordings / "talk.wav").write_bytes(talk[:20])
     (recordings / "monday" / "talk.wav").write_bytes(b"RIFF")
     run_flow(meeting_transcription, **arguments)
     storage = Storage(arguments["output"])
-    assert len(storage.names(transcription.FAILED)) == 2
+    assert len(storage.names(transcription.FAILED)) == 3
+    (recordings / "noise.wav").unlink()
     (recordings / "talk.wav").write_bytes(talk)
     storage.write(f"{transcription.FAILED}note.json", b"{}")
     run_flow(meeting_transcription, **{**arguments, "recordings": str(recordings / "talk.wav")})
@@ -112,6 +114,14 @@ def test_a_failure_is_forgotten_once_its_file_is_mended(run_flow, arguments, rec
     soundfile.write(recordings / "monday" / "talk.wav", silence(3), RATE)
     run_flow(meeting_transcription, **arguments)
     assert storage.names(transcription.FAILED) == [f"{transcription.FAILED}note.json"]
+
+
+def test_a_failure_of_a_folder_that_is_not_here_stays(run_flow, arguments, recordings) -> None:
+    (recordings / "monday" / "noise.wav").write_bytes(b"RIFF" + bytes(400))
+    run_flow(meeting_transcription, **arguments)
+    (recordings / "monday").rename(recordings.parent / "elsewhere")
+    run_flow(meeting_transcription, **arguments)
+    assert len(Storage(arguments["output"]).names(transcription.FAILED)) == 1
 
 
 def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(

