@@ -8,6 +8,7 @@ import os
 
 import pytest
 import torch
+import transformers
 
 from pipeline_core import PipelineSpec, load_pipeline, unload
 
@@ -33,6 +34,11 @@ def loaded(task: str, model: str, **init):
     return load_pipeline(PipelineSpec(task=task, model=model, parameters=init, device="cpu"))
 
 
+def theirs(task: str, model: str, **init):
+    """The same pipeline of transformers itself."""
+    return transformers.pipeline(task, model=model, device="cpu", **init)
+
+
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore")
 def test_every_recorded_answer_is_given_again(monkeypatch):
@@ -44,5 +50,8 @@ def test_every_recorded_answer_is_given_again(monkeypatch):
     torch.set_num_threads(1)
     rows = harness.run_all(loaded)
     assert len(rows) > 150
-    missed = {row["id"]: row["diffs"][:1] for row in rows if row["status"] != "agree" and not row.get("as5")}
-    assert missed.keys() <= KNOWN.keys(), missed
+    missed = {row["id"]: row["diffs"] for row in rows if row["status"] != "agree" and not row.get("as5")}
+    unknown = {case: differences for case, differences in missed.items() if case not in KNOWN}
+    # What another CPU rounds another way, it rounds so for transformers too.
+    here = harness.run_all(theirs, only=unknown) if unknown else []
+    assert unknown == {row["id"]: row["diffs"] for row in here if row["id"] in unknown}
