@@ -254,10 +254,8 @@ def _is_gone(path: str | None, folders: Set[str]) -> bool:
         return False
     try:
         os.stat(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
     return False
 
 

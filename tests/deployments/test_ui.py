@@ -16,7 +16,11 @@ from pipeline_core.sink import OutputFolder, OutputRef
 
 from .conftest import write_reviews
 
-pytestmark = pytest.mark.real
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+]
 
 TIMEOUT_MS = 120_000
 
@@ -31,11 +35,8 @@ def installation(installation_on_postgresql):
 def page(installation):
     """A page of a headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         opened = browser.new_page(viewport={"width": 1200, "height": 1000})
         opened.set_default_timeout(TIMEOUT_MS)
         yield opened

@@ -4,11 +4,11 @@
 """
 
 import importlib
-import os
 
 import pytest
 import torch
 import transformers
+from real_models import ORACLE, needs_oracle
 
 from pipeline_core import PipelineSpec, load_pipeline, unload
 
@@ -40,12 +40,10 @@ def theirs(task: str, model: str, **init):
 
 
 @pytest.mark.real
+@needs_oracle
 @pytest.mark.filterwarnings("ignore")
 def test_every_recorded_answer_is_given_again(monkeypatch):
-    folder = os.environ.get("PIPELINE_FLOWS_ORACLE")
-    if not folder:
-        pytest.skip("PIPELINE_FLOWS_ORACLE is not set")
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(str(ORACLE))
     harness = importlib.import_module("harness")
     torch.set_num_threads(1)
     rows = harness.run_all(loaded)
