@@ -15,6 +15,7 @@ from prefect.states import Completed
 from pipeline_core.access import AccessPolicy
 from pipeline_core.errors import RecordError
 from pipeline_core.lease import claim_lease
+from pipeline_core.meeting.failures import FailedRecording, forget_mended, record_failure
 from pipeline_core.meeting.folder import TranscriptManifest, sweep
 from pipeline_core.meeting.parts import Part
 from pipeline_core.meeting.recordings import RecordingFile
@@ -22,16 +23,13 @@ from pipeline_core.meeting.recordings import list_recordings as find
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.shared_batches import SharedBatches
 from pipeline_core.meeting.transcription import (
-    FailedRecording,
     Job,
     Speakers,
     TranscriptionSummary,
     finish_recording,
     finished,
-    forget_mended,
     has_part,
     plan_recording,
-    record_failure,
 )
 from pipeline_core.meeting.transcription import transcribe_part as transcribe
 from pipeline_core.meeting.transcription_report import markdown_summary

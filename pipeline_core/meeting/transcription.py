@@ -2,18 +2,16 @@
 
     OUTPUT/
       _parts/<recording>-<settings>/00000.json    parts of recordings that are not finished yet
-      _failed/<recording>.json                    why a recording has no transcript
 
-Beside the transcripts' own files, which ``meeting.folder`` describes. A part counts once its file is there; it is
-dropped when its recording's transcript is written.
+Beside the transcripts' own files, which ``meeting.folder`` describes, and those of ``meeting.failures``. A part
+counts once its file is there; it is dropped when its recording's transcript is written.
 """
 
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline_core.errors import InvalidInputError, RecordError
 from pipeline_core.meeting.channel_parts import channel_parts
 from pipeline_core.meeting.diarization import Diarization, check_auto, diarize, one_speaker
+from pipeline_core.meeting.failures import FailedRecording, forget_failure
 from pipeline_core.meeting.folder import (
     TranscriptManifest,
     name_speakers,
@@ -43,7 +42,6 @@ from pipeline_core.storage import Storage
 _LOGGER = logging.getLogger(__name__)
 
 PARTS = "_parts/"
-FAILED = "_failed/"
 
 Speakers = int | Literal["auto", "off"]
 """How many speakers there are, "auto" to find out, "off" to leave them."""
@@ -83,22 +81,6 @@ class Job(BaseModel):
         """Changes exactly when transcripts could, but for the names of speakers and what pages hold."""
         content = json.dumps([self.parts_fingerprint, self.speakers])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-class FailedRecording(BaseModel):
-    """A recording without a transcript.
-
-    Attributes:
-        recording: What it is called.
-        error: Class and message of what went wrong.
-        path: Where its file is; None if only a dataset's row leads to it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    recording: str
-    error: str
-    path: str | None = None
 
 
 class TranscriptionSummary(BaseModel):
@@ -219,44 +201,11 @@ def finish_recording(
     name = planned_name(storage, recording.name, recording.content_id)
     page = _audio_of(storage, name, recording, job)
     manifest = write_transcript(storage, transcript, job.fingerprint, page, owner)
-    for name in [*(_part_name(recording, part, job) for part in parts), _failed_name(recording)]:
+    for name in (_part_name(recording, part, job) for part in parts):
         if storage.exists(name):
             storage.remove(name)
+    forget_failure(storage, recording)
     return manifest
-
-
-def record_failure(storage: Storage, recording: RecordingFile, error: BaseException) -> FailedRecording:
-    """Write down why a recording has no transcript."""
-    failed = FailedRecording(recording=recording.name, error=f"{type(error).__name__}: {error}", path=recording.path)
-    storage.make()
-    storage.write(_failed_name(recording), failed.model_dump_json(indent=2).encode() + b"\n")
-    return failed
-
-
-def forget_mended(storage: Storage, transcribed: Iterable[RecordingFile]) -> None:
-    """Drop what was written down of failures of files that are mended by now, or gone from a folder of others."""
-    fine = list(transcribed)
-    mended = {(recording.name, recording.path) for recording in fine}
-    folders = {os.path.dirname(recording.path) for recording in fine if recording.path is not None}
-    for name in storage.names(FAILED):
-        content = storage.read(name)
-        try:
-            failed = None if content is None else FailedRecording.model_validate_json(content)
-        except ValueError:  # not of ours
-            continue
-        if failed is not None and ((failed.recording, failed.path) in mended or _is_gone(failed.path, folders)):
-            storage.remove(name)
-
-
-def _is_gone(path: str | None, folders: Set[str]) -> bool:
-    """Whether a file is in one of these folders no more; one that may not be looked at is not gone."""
-    if path is None or os.path.dirname(path) not in folders:
-        return False
-    try:
-        os.stat(path)
-    except OSError as error:
-        return isinstance(error, FileNotFoundError)
-    return False
 
 
 def _audio_of(storage: Storage, name: str, recording: RecordingFile, job: Job) -> str | None:
@@ -306,7 +255,3 @@ def _read_part(storage: Storage, recording: RecordingFile, part: Part, job: Job)
 
 def _part_name(recording: RecordingFile, part: Part, job: Job) -> str:
     return f"{PARTS}{recording.content_id}-{job.parts_fingerprint[:8]}/{part.index:05}.json"
-
-
-def _failed_name(recording: RecordingFile) -> str:
-    return f"{FAILED}{recording.content_id}.json"

@@ -6,21 +6,14 @@ memory that was set aside before, and rows that have ended take no more part.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-from pipeline_core.meeting.prepacked import (
-    fast_addition,
-    fast_linear,
-    fast_linears,
-    fast_projection,
-    fast_turned_linears,
-)
+from pipeline_core.meeting.prepacked import fast_projection
+from pipeline_core.meeting.whisper_layers import DECODER_ROWS, DecoderLayer, EncoderLayer, Memory
 
-_ENCODER_ROWS = 1500
-_DECODER_ROWS = 8
 _THREADS_A_CHUNK = 2
 
 
@@ -44,14 +37,14 @@ class WhisperNetwork:
         self._conv1, self._conv2 = encoder.conv1, encoder.conv2
         self._frame_positions = encoder.embed_positions.weight
         self._encoder_norm = encoder.layer_norm
-        self._encoder_layers = [_EncoderLayer(layer) for layer in encoder.layers]
+        self._encoder_layers = [EncoderLayer(layer) for layer in encoder.layers]
         self._embed = decoder.embed_tokens
         self._token_positions = decoder.embed_positions.weight
         self._decoder_norm = decoder.layer_norm
-        self._vocabulary = fast_projection(model.proj_out.weight, _DECODER_ROWS)
+        self._vocabulary = fast_projection(model.proj_out.weight, DECODER_ROWS)
         self.alignment_heads = _alignment_heads(model)
         self._decoder_layers = [
-            _DecoderLayer(layer, [head for at, head in self.alignment_heads if at == number])
+            DecoderLayer(layer, [head for at, head in self.alignment_heads if at == number])
             for number, layer in enumerate(decoder.layers)
         ]
 
@@ -98,18 +91,18 @@ class WhisperNetwork:
         self._read(tokens[None], 0, heard, self._caches(heard, len(tokens)), 1, looked)
         return torch.cat(looked, dim=1)[0].float()
 
-    def _caches(self, heard: "Heard", length: int) -> "list[_Memory]":
+    def _caches(self, heard: "Heard", length: int) -> list[Memory]:
         values = heard.layers[0].values
         rows, heads, width, _ = values.shape
         shape = (rows, heads, length, width)
-        return [_Memory(values.new_empty(shape), values.new_empty(shape)) for _ in self._decoder_layers]
+        return [Memory(values.new_empty(shape), values.new_empty(shape)) for _ in self._decoder_layers]
 
     def _read(
         self,
         tokens: torch.Tensor,
         position: int,
         heard: "Heard",
-        caches: "list[_Memory]",
+        caches: list[Memory],
         rows: int,
         looked: list[torch.Tensor] | None,
     ) -> torch.Tensor:
@@ -123,16 +116,6 @@ class WhisperNetwork:
         return self._vocabulary(hidden).float()
 
 
-class _Memory(NamedTuple):
-    """One layer's keys and values, ``(rows, heads, tokens, width of a head)`` each.
-
-    Those of frames are turned, ``(rows, heads, width of a head, frames)``: a single token reads them faster so.
-    """
-
-    keys: torch.Tensor
-    values: torch.Tensor
-
-
 class Heard:
     """Encoded chunks as the decoder's layers look at them; rows change places while they are decoded.
 
@@ -140,7 +123,7 @@ class Heard:
         layers: Each layer's keys and values, by place.
     """
 
-    def __init__(self, layers: list[_Memory]) -> None:
+    def __init__(self, layers: list[Memory]) -> None:
         self.layers = layers
         self._places = list(range(self.rows))
 
@@ -162,12 +145,12 @@ class Heard:
     def take(self, rows: Sequence[int]) -> "Heard":
         """A copy of some of the rows, in this order."""
         places = [self._places[row] for row in rows]
-        return Heard([_Memory(keys[places], values[places]) for keys, values in self.layers])
+        return Heard([Memory(keys[places], values[places]) for keys, values in self.layers])
 
     def view(self, row: int) -> "Heard":
         """One row, uncopied."""
         place = slice(self._places[row], self._places[row] + 1)
-        return Heard([_Memory(keys[place], values[place]) for keys, values in self.layers])
+        return Heard([Memory(keys[place], values[place]) for keys, values in self.layers])
 
     def swap(self, place: int, other: int) -> None:
         """Let the rows at two places change theirs."""
@@ -186,7 +169,7 @@ class Decoding:
         position: How many tokens each has read.
     """
 
-    def __init__(self, network: WhisperNetwork, heard: Heard, caches: list[_Memory]) -> None:
+    def __init__(self, network: WhisperNetwork, heard: Heard, caches: list[Memory]) -> None:
         self._network = network
         self._heard = heard
         self._caches = caches
@@ -207,120 +190,6 @@ class Decoding:
             for memory in self._caches:
                 for tensor in memory:
                     tensor[place, :, : self.position] = tensor[self.rows, :, : self.position]
-
-
-class _Attention:
-    """An attention's heads, and the projections of its queries and of what they find.
-
-    Args:
-        attention: transformers' own.
-        rows: About how many tokens or frames ask at a time.
-    """
-
-    def __init__(self, attention: Any, rows: int) -> None:
-        self._heads: int = attention.num_heads
-        self._scaling: float = attention.scaling
-        self._out = fast_addition(attention.out_proj, rows)
-
-    def scaled(self, queries: torch.Tensor) -> torch.Tensor:
-        """Projected queries, by head."""
-        return self.split(queries * self._scaling)
-
-    def split(self, states: torch.Tensor) -> torch.Tensor:
-        """``(rows, n, width)`` to ``(rows, heads, n, width of a head)``."""
-        return states.view(*states.shape[:-1], self._heads, -1).transpose(1, 2)
-
-    def merged(self, states: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """What ``split`` undone and projected gives, added to ``others``."""
-        return self._out(states.transpose(1, 2).flatten(2), others)
-
-
-class _SelfAttention(_Attention):
-    def __init__(self, attention: Any, rows: int) -> None:
-        super().__init__(attention, rows)
-        self._project = fast_linears([attention.q_proj, attention.k_proj, attention.v_proj], rows)
-
-    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Scaled queries, keys and values, by head."""
-        queries, keys, values = self._project(states)
-        return self.scaled(queries), self.split(keys), self.split(values)
-
-
-class _AudioAttention(_Attention):
-    def __init__(self, attention: Any, rows: int) -> None:
-        super().__init__(attention, rows)
-        self._query = fast_linear(attention.q_proj, rows)
-        self._hear = fast_turned_linears([attention.k_proj, attention.v_proj])
-
-    def queries(self, states: torch.Tensor) -> torch.Tensor:
-        """Scaled queries, by head."""
-        return self.scaled(self._query(states))
-
-    def hear(self, states: torch.Tensor) -> _Memory:
-        """The keys and values of frames, turned."""
-        rows, frames = states.shape[:2]
-        return _Memory(*(turned.view(rows, self._heads, -1, frames) for turned in self._hear(states)))
-
-
-class _FeedForward:
-    def __init__(self, layer: Any, rows: int) -> None:
-        self._norm = layer.final_layer_norm
-        self._in = fast_linear(layer.fc1, rows, layer.activation_fn)
-        self._out = fast_addition(layer.fc2, rows)
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return self._out(self._in(self._norm(states)), states)
-
-
-class _EncoderLayer:
-    def __init__(self, layer: Any) -> None:
-        self._norm = layer.self_attn_layer_norm
-        self._attention = _SelfAttention(layer.self_attn, _ENCODER_ROWS)
-        self._feed_forward = _FeedForward(layer, _ENCODER_ROWS)
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        attention = self._attention
-        queries, keys, values = attention.project(self._norm(states))
-        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        states = self._feed_forward(attention.merged(seen, states))
-        if states.dtype == torch.float16:  # as transformers does: what overflows would spread as NaN
-            most = torch.finfo(torch.float16).max - 1000
-            states = states.clamp(-most, most)
-        return states
-
-
-class _DecoderLayer:
-    def __init__(self, layer: Any, alignment_heads: list[int]) -> None:
-        self._norm, self._audio_norm = layer.self_attn_layer_norm, layer.encoder_attn_layer_norm
-        self._attention = _SelfAttention(layer.self_attn, _DECODER_ROWS)
-        self._audio = _AudioAttention(layer.encoder_attn, _DECODER_ROWS)
-        self._feed_forward = _FeedForward(layer, _DECODER_ROWS)
-        self._alignment_heads = alignment_heads
-
-    def hear(self, states: torch.Tensor) -> _Memory:
-        return self._audio.hear(states)
-
-    def __call__(
-        self,
-        hidden: torch.Tensor,
-        position: int,
-        audio: _Memory,
-        cache: _Memory,
-        rows: int,
-        looked: list[torch.Tensor] | None,
-    ) -> torch.Tensor:
-        stop = position + hidden.shape[1]
-        queries, keys, values = self._attention.project(self._norm(hidden))
-        cache.keys[:rows, :, position:stop], cache.values[:rows, :, position:stop] = keys, values
-        keys, values = cache.keys[:rows, :, :stop], cache.values[:rows, :, :stop]
-        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0, is_causal=position == 0)
-        hidden = self._attention.merged(seen, hidden)
-        weights = self._audio.queries(self._audio_norm(hidden)) @ audio.keys[:rows]
-        weights = torch.softmax(weights, dim=-1, dtype=torch.float32)
-        if looked is not None and self._alignment_heads:
-            looked.append(weights[:, self._alignment_heads])
-        seen = weights.to(hidden.dtype) @ audio.values[:rows].transpose(2, 3)
-        return self._feed_forward(self._audio.merged(seen, hidden))
 
 
 def _alignment_heads(model: Any) -> list[tuple[int, int]]:

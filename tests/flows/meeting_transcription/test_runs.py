@@ -17,6 +17,7 @@ from pipeline_core import requirements
 from pipeline_core.errors import DatasetNotFoundError, InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting import transcription
 from pipeline_core.meeting.diarization import diarize
+from pipeline_core.meeting.failures import FAILED
 from pipeline_core.meeting.folder import read_manifests, read_transcript
 from pipeline_core.meeting.transcript import Turn
 from pipeline_core.sources import DatasetRef
@@ -59,7 +60,7 @@ def test_what_can_not_be_read_is_reported_and_stops_nothing(run_flow, arguments,
     assert sorted(failed.recording for failed in summary.failed) == ["a-corrupt.wav", "b-empty.mp3"]
     assert len(summary.transcribed) == 3
     storage = Storage(arguments["output"])
-    written = [json.loads(storage.read(name)) for name in storage.names() if name.startswith(transcription.FAILED)]
+    written = [json.loads(storage.read(name)) for name in storage.names() if name.startswith(FAILED)]
     assert sorted(failed["recording"] for failed in written) == ["a-corrupt.wav", "b-empty.mp3"]
     assert all(failed["error"].startswith("InvalidInputError") for failed in written)
 
@@ -105,15 +106,15 @@ def test_a_failure_is_forgotten_once_its_file_is_mended_or_deleted(run_flow, arg
     (recordings / "monday" / "talk.wav").write_bytes(b"RIFF")
     run_flow(meeting_transcription, **arguments)
     storage = Storage(arguments["output"])
-    assert len(storage.names(transcription.FAILED)) == 3
+    assert len(storage.names(FAILED)) == 3
     (recordings / "noise.wav").unlink()
     (recordings / "talk.wav").write_bytes(talk)
-    storage.write(f"{transcription.FAILED}note.json", b"{}")
+    storage.write(f"{FAILED}note.json", b"{}")
     run_flow(meeting_transcription, **{**arguments, "recordings": str(recordings / "talk.wav")})
-    assert len(storage.names(transcription.FAILED)) == 2  # the other's, and what is not ours
+    assert len(storage.names(FAILED)) == 2  # the other's, and what is not ours
     soundfile.write(recordings / "monday" / "talk.wav", silence(3), RATE)
     run_flow(meeting_transcription, **arguments)
-    assert storage.names(transcription.FAILED) == [f"{transcription.FAILED}note.json"]
+    assert storage.names(FAILED) == [f"{FAILED}note.json"]
 
 
 def test_a_failure_of_a_folder_that_is_not_here_stays(run_flow, arguments, recordings) -> None:
@@ -121,7 +122,7 @@ def test_a_failure_of_a_folder_that_is_not_here_stays(run_flow, arguments, recor
     run_flow(meeting_transcription, **arguments)
     (recordings / "monday").rename(recordings.parent / "elsewhere")
     run_flow(meeting_transcription, **arguments)
-    assert len(Storage(arguments["output"]).names(transcription.FAILED)) == 1
+    assert len(Storage(arguments["output"]).names(FAILED)) == 1
 
 
 def test_a_long_recording_that_was_stopped_goes_on_after_the_parts_it_has(
