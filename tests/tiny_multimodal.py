@@ -208,13 +208,59 @@ def llava(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def qwen2_audio(folder: Path) -> None:
+    """A model that talks about a sound, in texts that have one and in texts that have none."""
+    import transformers
+
+    save_tokenizer(folder, token_types=False, max_length=256)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]})
+    tokenizer.padding_side = "left"
+    text = {**_LAYERS, "num_key_value_heads": 2, "vocab_size": len(tokenizer), "max_position_embeddings": 256}
+    audio = {
+        "num_mel_bins": 8,
+        "d_model": 16,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 24,
+        "max_source_positions": 100,
+    }
+    config = transformers.Qwen2AudioConfig(
+        text_config=transformers.Qwen2Config(**text, initializer_range=0.4, pad_token_id=0, eos_token_id=_SEP),
+        audio_config=transformers.Qwen2AudioEncoderConfig(**audio, initializer_range=0.4),
+        audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
+    )
+    model = transformers.Qwen2AudioForConditionalGeneration(config)
+    model.generation_config = transformers.GenerationConfig(pad_token_id=0, eos_token_id=_SEP)
+    model.save_pretrained(folder)
+    frames = transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=2)
+    transformers.Qwen2AudioProcessor(feature_extractor=frames, tokenizer=tokenizer).save_pretrained(folder)
+
+
+def decider(folder: Path) -> None:
+    """A chat model whose answers to questions are read off the next token."""
+    import transformers
+
+    save_tokenizer(folder, token_types=False, max_length=256)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["Yes", "No", "A", "B", "C"])
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} [SEP] {% endfor %}"
+    tokenizer.save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        **_LAYERS, vocab_size=len(tokenizer) + 8, max_position_embeddings=256, initializer_range=0.4, eos_token_id=_SEP
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "clap": clap,
     "clip": clip,
+    "decider": decider,
     "detr": detr,
     "layoutlm": layoutlm,
     "llava": llava,
     "owlvit": owlvit,
+    "qwen2-audio": qwen2_audio,
     "sam": sam,
     "superglue": superglue,
     "tapas": tapas,

@@ -18,8 +18,10 @@ from pipeline_core.sink import OutputFolder
 ROOT = Path(__file__).parent.parent.parent
 # Tiny models by task; each is built once a session.
 MODELS = {
+    "any-to-any": "qwen2-audio",
     "audio-classification": "sounds",
     "automatic-speech-recognition": "speech",
+    "decision": "decider",
     "depth-estimation": "glpn",
     "feature-extraction": "features",
     "fill-mask": "fill-mask",
@@ -41,7 +43,7 @@ MODELS = {
     "zero-shot-object-detection": "owlvit",
 }
 # The others are previewed, which takes the same way up to the output folder.
-RUN = ["image-classification", "keypoint-matching", "table-question-answering", "token-classification"]
+RUN = ["decision", "image-classification", "keypoint-matching", "table-question-answering", "token-classification"]
 
 
 def test_the_documents_say_what_the_catalog_says():
