@@ -22,7 +22,6 @@ PACKAGES: Mapping[str, Package] = {
     "fugashi": Package("fugashi", "fugashi"),
     "jieba": Package("jieba", "jieba"),
     "kaldi-native-fbank": Package("kaldi_native_fbank", "'pipeline-flows[diarization]'"),
-    "onnxruntime": Package("onnxruntime", "'pipeline-flows[meetings]'"),
     "pandas": Package("pandas", "pandas"),
     "phonemizer": Package("phonemizer", "phonemizer"),
     "pillow": Package("PIL", "'pipeline-flows[vision]'"),

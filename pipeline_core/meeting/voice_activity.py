@@ -1,12 +1,13 @@
 """Where people talk: Silero's voice activity model over 16 kHz audio, far faster than any transcription."""
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_core.devices import run_on
+from pipeline_core.meeting.silero import load_silero
 from pipeline_core.requirements import check_installed
 
 SAMPLE_RATE = 16_000
@@ -54,13 +55,15 @@ def detect_speech(audio: Audio) -> VoiceActivity:
     """Find speech in ``(samples,)`` float32 audio, 16 kHz mono; pauses under a fifth of a second belong to it.
 
     Raises:
-        MissingPackageError: silero-vad or onnxruntime is not installed.
+        MissingPackageError: silero-vad is not installed.
     """
     if not len(audio):
         return VoiceActivity([], np.zeros(0, np.float32))
-    model, find = _silero()
-    probabilities = model.audio_forward(audio)
-    found = find(
+    check_installed("finding speech", ["silero-vad"])
+    probabilities = run_on(torch.device("cpu"), lambda: load_silero().probabilities(audio))
+    from silero_vad import get_speech_timestamps_from_probs
+
+    found = get_speech_timestamps_from_probs(
         probabilities,
         sampling_rate=SAMPLE_RATE,
         threshold=_THRESHOLD,
@@ -71,16 +74,3 @@ def detect_speech(audio: Audio) -> VoiceActivity:
     )
     speech = [Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found]
     return VoiceActivity(speech, probabilities)
-
-
-@cache
-def _silero() -> tuple[Any, Any]:
-    """The model, and what makes spans of its probabilities."""
-    check_installed("finding speech", ["silero-vad", "onnxruntime"])
-    threads = torch.get_num_threads()
-    try:
-        from silero_vad import get_speech_timestamps_from_probs, load_silero_vad
-    finally:
-        torch.set_num_threads(threads)  # importing silero_vad sets it to one
-    model = load_silero_vad(sequence=True)
-    return model, get_speech_timestamps_from_probs
