@@ -5,6 +5,7 @@ import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -107,6 +108,28 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     with _threads_lock:
         thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, name))
     return thread.submit(contextvars.copy_context().run, follow).result()
+
+
+def helpers(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
+    """Threads that prepare for the one that computes on ``device``, or clear up after it.
+
+    On the CPU each does its own arithmetic alone, so that there is no second team of threads (see ``run_on``).
+    """
+    return ThreadPoolExecutor(threads, name, _compute_alone if device.type == "cpu" else None)
+
+
+def _compute_alone() -> None:
+    """Have this thread do its arithmetic by itself, and no other."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return
+    with _threads_lock:
+        torch.set_num_threads(1)
+        # That number is this thread's, but also what threads that have not begun yet start with.
+        with suppress(RuntimeError):  # no memory for one more thread
+            others = threading.Thread(target=torch.set_num_threads, args=(threads,))
+            others.start()
+            others.join()
 
 
 def _address_space_limit() -> int | None:

@@ -7,12 +7,14 @@ whatever the number of records.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+
+import torch
 
 from pipeline_core.answers import Answers, started
 from pipeline_core.batching import Window, batch_cost, padded_tokens
 from pipeline_core.columns import first_label
+from pipeline_core.devices import helpers
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
 from pipeline_core.memory import forward_splitting
@@ -46,6 +48,7 @@ class Engine:
         policy: How much to hold and to batch.
         memory: Where the token budget of this model on this device is remembered.
         start_tokens: The budget that the search for the fastest starts from.
+        device: Where the model runs.
         on_progress: Told after each batch how far it is.
 
     Attributes:
@@ -58,10 +61,12 @@ class Engine:
         policy: BatchPolicy,
         memory: BudgetMemory,
         start_tokens: int,
+        device: torch.device,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         self._stages = stages
         self._policy = policy
+        self._device = device
         self._on_progress = on_progress
         self.figures = Figures()
         unlimited = policy.batch_size is not None and policy.max_batch_tokens == "auto"
@@ -82,8 +87,8 @@ class Engine:
         """
         began = time.perf_counter()
         executors = (
-            ThreadPoolExecutor(self._policy.preprocess_threads, "preprocess"),
-            ThreadPoolExecutor(1, "postprocess"),
+            helpers(self._device, self._policy.preprocess_threads, "preprocess"),
+            helpers(self._device, 1, "postprocess"),
         )
         before, behind = map(started, executors)
         ahead = LookAhead(records, self._stages, self._policy, before, lambda: self._budget.limit)

@@ -128,7 +128,7 @@ def make_engine(
     )
     start = _START_TOKENS_CPU if device.type == "cpu" else _START_TOKENS_ACCELERATOR
     memory = BudgetMemory(key, memory_bytes=memory_bytes(device)[1])
-    return Engine(make_stages(pipeline, spec), batch, memory, start, on_progress)
+    return Engine(make_stages(pipeline, spec), batch, memory, start, device, on_progress)
 
 
 def make_stages(pipeline: Any, spec: PipelineSpec) -> Stages:

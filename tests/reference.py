@@ -4,6 +4,7 @@ import random
 from numbers import Real
 
 import pytest
+import torch
 from tiny_models import WORDS
 
 from pipeline_core import BatchPolicy, Prediction
@@ -35,5 +36,5 @@ def same(found, wanted) -> bool:
 
 
 def run(stages, inputs, policy: BatchPolicy | None = None) -> list[Prediction]:
-    engine = Engine(stages, policy or BatchPolicy(), BudgetMemory(("test",)), 512)
+    engine = Engine(stages, policy or BatchPolicy(), BudgetMemory(("test",)), 512, torch.device("cpu"))
     return list(engine.run(Record(str(row), given_) for row, given_ in enumerate(inputs)))

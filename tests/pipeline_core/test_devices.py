@@ -1,6 +1,7 @@
 """Devices: the first accelerator, else the CPU; names that are not there are refused with those that are."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from pipeline_core.devices import (
     available_devices,
     device_name,
     fastest_dtype,
+    helpers,
     memory_bytes,
     resolve_device,
     run_on,
@@ -176,3 +178,20 @@ def test_work_on_a_device_has_the_threads_that_torch_is_set_to_now():
     finally:
         torch.set_num_threads(before)
         run_on(device, torch.get_num_threads)
+
+
+@pytest.mark.parametrize(("device", "wanted"), [("cpu", 1), ("cuda:0", 3)])
+def test_those_who_help_a_cpu_compute_alone_and_nobody_else_does(device, wanted):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with helpers(torch.device(device), 2, "help") as some:
+            together = threading.Barrier(2)
+            assert list(some.map(lambda _: (together.wait(5), torch.get_num_threads())[1], range(2))) == [wanted] * 2
+            with ThreadPoolExecutor(1) as others:
+                assert others.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+        assert run_on(torch.device("cpu"), torch.get_num_threads) == 3
+    finally:
+        torch.set_num_threads(before)
+        run_on(torch.device("cpu"), torch.get_num_threads)
