@@ -110,6 +110,11 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     return thread.submit(contextvars.copy_context().run, follow).result()
 
 
+def run_beside(device: torch.device, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Do ``work`` that others of the device need not wait for: here, but on the CPU in its thread (see ``run_on``)."""
+    return run_on(device, work, *arguments) if device.type == "cpu" else work(*arguments)
+
+
 def helpers(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
     """Threads that prepare for the one that computes on ``device``, or clear up after it.
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.devices import resolve_device, run_beside
 from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.meeting.transcript import Turn
@@ -59,7 +59,7 @@ class PyannoteDiarizer:
         if not samples:
             return []
         pipeline = load_pyannote(self._model, self._token)
-        return run_on(resolve_device("auto"), turns_of, pipeline, np.concatenate(mono), speakers)
+        return run_beside(resolve_device("auto"), turns_of, pipeline, np.concatenate(mono), speakers)
 
 
 def turns_of(pipeline: Callable[..., Any], samples: NDArray[np.float32], speakers: int | None) -> list[Turn]:

@@ -5,6 +5,7 @@ is known. Here its parts of a recording are embedded one after the other, and ``
 """
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.devices import resolve_device, run_beside
 from pipeline_core.meeting.filterbank import BANDS, log_mel
 from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn
@@ -27,6 +28,9 @@ _SAMPLE_RATE = 16_000
 _LEAST_SAMPLES = 1_600
 _PAUSE_S = 0.5
 
+# senko redirects the process' standard output while it clusters, and its models are not made for threads.
+_one_at_a_time = threading.Lock()
+
 
 def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers: int | None = None) -> list[Turn]:
     """The turns of ``speakers`` speakers or of as many as are heard; none where senko hears no speech.
@@ -36,14 +40,13 @@ def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers:
     Raises:
         MissingPackageError: senko or what it needs is not installed.
     """
-    # senko redirects the process' standard output, and is not made for threads: the device's own runs it.
     device = resolve_device("auto")
     spans: list[tuple[float, float]] = []
     embeddings: list[NDArray[np.float32]] = []
     overlaps: list[tuple[float, float]] = []
     offset_s = 0.0
     for part in parts():
-        heard = run_on(device, _listen, part.mean(axis=0, dtype=np.float32))
+        heard = run_beside(device, _listen, part.mean(axis=0, dtype=np.float32))
         for start_s, end_s, embedding in heard.windows:
             spans.append((offset_s + start_s, offset_s + end_s))
             embeddings.append(embedding)
@@ -74,16 +77,17 @@ def _listen(samples: NDArray[np.float32]) -> _Heard:
     if len(samples) < _LEAST_SAMPLES:
         return _Heard([], [])
     threads = torch.get_num_threads()
-    try:
-        diarizer = _load()
-        # It sets the threads to all cores, for everybody.
-        found = diarizer.diarize_samples(np.clip(samples, -1.0, 1.0), accurate=True)
-        segmentation = getattr(diarizer, "vad_backend", None)
-        # On macOS, its models run in CoreML and answer less.
-        counts = found is not None and hasattr(segmentation, "mapping")
-        overlaps = find_overlaps(segmentation, samples) if counts else []
-    finally:
-        torch.set_num_threads(threads)
+    with _one_at_a_time:
+        try:
+            diarizer = _load()
+            # It sets the threads to all cores, for everybody.
+            found = diarizer.diarize_samples(np.clip(samples, -1.0, 1.0), accurate=True)
+            segmentation = getattr(diarizer, "vad_backend", None)
+            # On macOS, its models run in CoreML and answer less.
+            counts = found is not None and hasattr(segmentation, "mapping")
+            overlaps = find_overlaps(segmentation, samples) if counts else []
+        finally:
+            torch.set_num_threads(threads)
     if found is None:
         return _Heard([], [])
     centroids = found["speaker_centroids"]

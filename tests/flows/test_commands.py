@@ -32,11 +32,11 @@ def test_ctrl_c_on_a_terminal_stops_a_run_at_once_and_a_rerun_goes_on(
 ):
     """The embedded server is in the terminal's foreground too, and must outlive the run that Ctrl-C ends."""
     rows = tmp_path / "rows.csv"
-    rows.write_text("text\n" + "a fine film\n" * 800)  # far more than are done when the bar first moves
+    rows.write_text("text\n" + "a fine film\n" * 400)  # far more than are done when the bar first moves
     words = ["run", "text-classification", "--model", spec.model, "--dataset", rows, "--rows-per-shard", 1]
     words += ["--output", tmp_path / "out"]
     command = start_command(*words, server=None, terminal=True)
-    command.wait_for_output(r"\d+ of 800 rows.*━.*\s\d+%")
+    command.wait_for_output(r"\d+ of 400 rows.*━.*\s\d+%")
     command.type("\x03")
     assert command.end(within_s=20) == 130
     assert command.processes_left() == []
@@ -46,10 +46,10 @@ def test_ctrl_c_on_a_terminal_stops_a_run_at_once_and_a_rerun_goes_on(
 
     folder = OutputFolder(str(tmp_path / "out"))
     done = len(folder.manifests(folder.require_plan()))
-    assert 0 < done < 800
+    assert 0 < done < 400
     assert pipeline_flows(*words).code == 0
     assert list(read_run().states.values()).count("Cached") == done
-    assert folder.table().num_rows == 800
+    assert folder.table().num_rows == 400
 
 
 def test_an_error_is_one_line_and_nothing_else(start_command, reviews, spec, tmp_path):
