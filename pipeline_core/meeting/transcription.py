@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline_core.errors import InvalidInputError, RecordError
 from pipeline_core.meeting.channel_parts import channel_parts
-from pipeline_core.meeting.diarization import Diarization, check_auto, diarize, one_speaker
+from pipeline_core.meeting.diarization import Diarization, check_diarizer, diarize, find_diarizer, one_speaker
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.failures import FailedRecording, forget_failure
 from pipeline_core.meeting.folder import (
     TranscriptManifest,
@@ -53,7 +54,8 @@ class Job(BaseModel):
     Attributes:
         settings: How it is transcribed.
         pinned: The pipeline of the settings, resolved.
-        speakers: How speakers are told apart.
+        speakers: How many speakers there are.
+        diarizer: How they are told apart.
         names: What to call speakers, by their labels.
         embed: Whether pages hold a copy of their recording.
     """
@@ -63,6 +65,7 @@ class Job(BaseModel):
     settings: TranscriptionSettings
     pinned: PinnedSpec
     speakers: Speakers = "auto"
+    diarizer: DiarizerRef = DiarizerRef()
     names: dict[str, str] = {}
     embed: bool = False
 
@@ -79,7 +82,8 @@ class Job(BaseModel):
     @property
     def fingerprint(self) -> str:
         """Changes exactly when transcripts could, but for the names of speakers and what pages hold."""
-        content = json.dumps([self.parts_fingerprint, self.speakers])
+        apart = [] if self.speakers in ("off", 1) else [*self.diarizer.model_dump(exclude_defaults=True).items()]
+        content = json.dumps([self.parts_fingerprint, self.speakers, *apart])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -140,6 +144,8 @@ def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
 
     Raises:
         InvalidInputError: It is empty, corrupt, of no known format, or has no sound.
+        InputTooLargeError: It is longer than what tells its speakers apart may be given.
+        LoadError: What tells its speakers apart can't be loaded.
         MissingPackageError: Telling the speakers apart, or a copy of it, needs a package that is not installed.
     """
     if job.embed:
@@ -147,7 +153,8 @@ def plan_recording(recording: RecordingFile, job: Job) -> tuple[Part, ...]:
     source = recording.source()
     parts = plan_transcription(source, job.settings)
     if job.speakers not in ("off", 1):
-        check_auto(recording.name, channel_parts(source), job.speakers_known)
+        length_s = parts[-1].stop_s
+        check_diarizer(job.diarizer, recording.name, channel_parts(source), length_s, job.speakers_known)
     return parts
 
 
@@ -225,7 +232,8 @@ def _with_speakers(transcript: Transcript, recording: RecordingFile, job: Job) -
         return transcript
     found = Diarization((), None)
     if job.speakers != 1:
-        found = diarize(channel_parts(recording.source()), job.speakers_known)
+        way = find_diarizer(job.diarizer.way, job.diarizer.model)
+        found = diarize(channel_parts(recording.source()), job.speakers_known, way)
     turns = found.turns or one_speaker(transcript.segments)
     segments = assign_speakers(transcript.segments, turns)
     told = transcript.model_copy(update={"turns": turns, "segments": segments, "speakers_note": found.note})

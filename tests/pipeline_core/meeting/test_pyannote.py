@@ -3,14 +3,16 @@
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from huggingface_hub.errors import GatedRepoError
 from meetings import turns
+from stub_pyannote import Annotation, Track, install_pyannote
 
 from pipeline_core.errors import (
     InputTooLargeError,
@@ -19,50 +21,19 @@ from pipeline_core.errors import (
     ModelAccessError,
     ModelNotFoundError,
 )
-from pipeline_core.meeting.diarization import diarize, find_diarizer
+from pipeline_core.meeting.diarization import check_diarizer, diarize, find_diarizer
+from pipeline_core.meeting.diarizer_ref import DiarizerRef
 from pipeline_core.meeting.pyannote import PyannoteDiarizer, load_pyannote, turns_of
 
 RATE = 16_000
 SECONDS = np.zeros(3 * RATE, np.float32)
 
 
-class Track(NamedTuple):
-    """One track of an annotation: the span is itself."""
-
-    start: float
-    end: float
-    speaker: str
-
-
-class Annotation:
-    """An annotation of these tracks."""
-
-    def __init__(self, *tracks: Track) -> None:
-        self._tracks = tracks
-
-    def itertracks(self, yield_label: bool) -> Iterator[tuple[Track, str, str]]:
-        assert yield_label
-        return ((track, str(number), track.speaker) for number, track in enumerate(self._tracks))
-
-
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Puts a package in pyannote.audio's place that gives this for a pipeline, or raises it."""
     monkeypatch.setenv("PYANNOTE_METRICS_ENABLED", "1")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    load_pyannote.cache_clear()
-
-    def install(given: Any) -> None:
-        def from_pretrained(name: str, token: str | None) -> Any:
-            if isinstance(given, Exception):
-                raise given
-            return given
-
-        package = types.ModuleType("pyannote.audio")
-        package.Pipeline = types.SimpleNamespace(from_pretrained=from_pretrained)  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "pyannote.audio", package)
-
-    return install
+    return partial(install_pyannote, monkeypatch)
 
 
 def test_answers_of_both_kinds_are_read_and_the_number_is_passed_on():
@@ -98,6 +69,17 @@ def test_a_recording_that_would_not_fit_is_not_given_to_it():
     with pytest.raises(InputTooLargeError, match=r"longer than the 0\.001 hours"):
         too_long(lambda: iter([np.zeros((1, 10 * RATE), np.float32)]), None)
     assert too_long(lambda: iter(()), None) == []
+
+
+def test_what_would_be_refused_later_is_refused_before_a_recording_is_transcribed(installed):
+    installed(lambda audio: Annotation())
+    apart = partial(check_diarizer, DiarizerRef(way="pyannote", model="someone/pipeline"), "long.wav", lambda: iter(()))
+    apart(4 * 3600, None)
+    with pytest.raises(InputTooLargeError, match="longer than the 4 hours"):
+        apart(4 * 3600 + 1, None)
+    installed(FileNotFoundError(2, "No such file", "config.yaml"))
+    with pytest.raises(LoadError, match=r"config\.yaml"):
+        apart(60, 2)
 
 
 def test_a_pipeline_that_can_not_be_had_is_told_in_our_words(installed, tmp_path):
