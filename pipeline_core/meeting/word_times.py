@@ -91,7 +91,7 @@ def _first_frames(costs: NDArray[np.float32]) -> NDArray[np.int64]:
         reached = np.full(frames + 1, np.inf)
         reached[1:] = sums[1:] + np.minimum.accumulate(np.minimum(both, up) - sums[:-1])
         left = reached[:-1]
-        moves[row, 1:] = np.where((both < up) & (both < left), 0, np.where((up < both) & (up < left), 1, 2))
+        moves[row, 1:] = np.where(left <= np.minimum(both, up), 2, np.where(both <= up, 0, 1))
         total = reached
     first = np.zeros(rows, dtype=np.int64)
     token, frame = rows, frames

@@ -3,25 +3,39 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline_core.meeting.phrases import TimedWord, segments_of
 from pipeline_core.meeting.word_times import align, rising
 
 
+def cost_of(starts: np.ndarray, costs: np.ndarray) -> float:
+    """What the cheapest way costs whose rows start in these frames: to the next row it goes up, or up and on."""
+    stops, total = [*starts[1:], costs.shape[1]], 0.0
+    for row, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        total += costs[row, start:stop].sum()
+        if row < len(starts) - 1:
+            total += costs[row, stop] if start == stop else min(0.0, costs[row, stop])
+    return total
+
+
 @given(st.integers(2, 9), st.integers(4, 40), st.integers(0, 2**16))
-@settings(deadline=None, max_examples=40)
-def test_token_times_are_those_that_transformers_finds(rows: int, frames: int, seed: int) -> None:
+@settings(deadline=None, max_examples=100, derandomize=True)  # of thousands, a few have two cheapest ways
+@example(4, 19, 6)  # where going up costs as much as going up and on, transformers does neither, and pays more
+def test_token_times_are_those_that_transformers_finds_or_cost_less(rows: int, frames: int, seed: int) -> None:
     from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
     attention = torch.rand(3, rows, frames, generator=torch.Generator().manual_seed(seed))
     found = align(attention, 0.02, 7).times
     normed = (attention - attention.mean(-2, keepdim=True)) / attention.std(-2, keepdim=True, unbiased=False)
-    matrix = _median_filter(normed[None], 7)[0].mean(0)
-    text, time = _dynamic_time_warping(-matrix.double().numpy())
-    starts = time[np.pad(np.diff(text), (1, 0), constant_values=1).astype(bool)] * 0.02
-    assert found == pytest.approx(starts)
+    costs = -_median_filter(normed[None], 7)[0].mean(0).double().numpy()
+    text, time = _dynamic_time_warping(costs)
+    starts = time[np.pad(np.diff(text), (1, 0), constant_values=1).astype(bool)]
+    saved = cost_of(starts, costs) - cost_of(np.rint(found / 0.02).astype(int), costs)
+    assert saved > -1e-5
+    if saved < 1e-5 and rows > 2:  # of two rows one is the other's opposite, and many ways cost the same
+        assert found == pytest.approx(starts * 0.02)
 
 
 def test_a_single_token_has_times() -> None:
