@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -29,7 +30,8 @@ def fastest_cpu_dtype(cpu: str) -> torch.dtype:
     try:
         return _DTYPES[path.read_text().strip()]
     except (OSError, KeyError, UnicodeDecodeError):
-        found = "bfloat16" if bfloat16_gain() > _CLEARLY else "float32"
+        with ThreadPoolExecutor(1) as thread:  # whose team of threads ends with it; see devices.run_on
+            found = "bfloat16" if thread.submit(bfloat16_gain).result() > _CLEARLY else "float32"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:

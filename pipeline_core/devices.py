@@ -3,9 +3,9 @@
 import contextvars
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ Result = TypeVar("Result")
 
 _threads: dict[str, ThreadPoolExecutor] = {}
 _threads_lock = threading.Lock()
+# The number of threads that is set in one thread is also what those begin with that have not computed yet. Whoever
+# changes it for itself alone holds this lock until it is back; whoever asks for it waits.
+_thread_count_lock = threading.Lock()
 
 
 def available_devices() -> list[str]:
@@ -96,9 +99,11 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     A thread keeps the number of threads that torch was set to when it began; this one follows its caller's.
     Work may ask for more work on its device, which is then done at once.
     """
-    name, threads = f"device-{device}", torch.get_num_threads()
+    name = f"device-{device}"
     if threading.current_thread().name.startswith(f"{name}_"):
         return work(*arguments)
+    with _thread_count_lock:
+        threads = torch.get_num_threads()
 
     def follow() -> Result:
         if torch.get_num_threads() != threads:
@@ -106,7 +111,11 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
         return work(*arguments)
 
     with _threads_lock:
-        thread = _threads.setdefault(str(device), ThreadPoolExecutor(1, name))
+        thread = _threads.get(name)
+        if thread is None:
+            thread = ThreadPoolExecutor(1, name)
+            thread.submit(int).result()  # what can't begin for want of memory is not kept, with its work queued
+            _threads[name] = thread
     return thread.submit(contextvars.copy_context().run, follow).result()
 
 
@@ -115,25 +124,38 @@ def run_beside(device: torch.device, work: Callable[..., Result], *arguments: An
     return run_on(device, work, *arguments) if device.type == "cpu" else work(*arguments)
 
 
-def helpers(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
+def helper_threads(device: torch.device, count: int, name: str) -> ThreadPoolExecutor:
     """Threads that prepare for the one that computes on ``device``, or clear up after it.
 
     On the CPU each does its own arithmetic alone, so that there is no second team of threads (see ``run_on``).
     """
-    return ThreadPoolExecutor(threads, name, _compute_alone if device.type == "cpu" else None)
+    return ThreadPoolExecutor(count, name, _compute_alone if device.type == "cpu" else None)
+
+
+@contextmanager
+def thread_count_kept() -> Iterator[None]:
+    """Keep the number of torch's threads, whatever is made of it within, by an import for example."""
+    with _thread_count_lock:
+        threads = torch.get_num_threads()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _compute_alone() -> None:
     """Have this thread do its arithmetic by itself, and no other."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        return
-    with _threads_lock:
+    with _thread_count_lock:
+        threads = torch.get_num_threads()
+        if threads == 1:
+            return
         torch.set_num_threads(1)
-        # That number is this thread's, but also what threads that have not begun yet start with.
-        with suppress(RuntimeError):  # no memory for one more thread
-            others = threading.Thread(target=torch.set_num_threads, args=(threads,))
+        others = threading.Thread(target=torch.set_num_threads, args=(threads,))
+        try:
             others.start()
+        except (RuntimeError, MemoryError):  # no memory for one more: a second team is better than one thread for all
+            torch.set_num_threads(threads)
+        else:
             others.join()
 
 

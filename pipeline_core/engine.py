@@ -14,7 +14,7 @@ import torch
 from pipeline_core.answers import Answers, started
 from pipeline_core.batching import Window, batch_cost, padded_tokens
 from pipeline_core.columns import first_label
-from pipeline_core.devices import helpers
+from pipeline_core.devices import helper_threads
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
 from pipeline_core.memory import forward_splitting
@@ -87,8 +87,8 @@ class Engine:
         """
         began = time.perf_counter()
         executors = (
-            helpers(self._device, self._policy.preprocess_threads, "preprocess"),
-            helpers(self._device, 1, "postprocess"),
+            helper_threads(self._device, self._policy.preprocess_threads, "preprocess"),
+            helper_threads(self._device, 1, "postprocess"),
         )
         before, behind = map(started, executors)
         ahead = LookAhead(records, self._stages, self._policy, before, lambda: self._budget.limit)

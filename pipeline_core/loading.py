@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from pipeline_core.call_defaults import class_with_defaults, complete, spread_generation
 from pipeline_core.catalog import find_task
-from pipeline_core.devices import resolve_device
+from pipeline_core.devices import resolve_device, run_on
 from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.mask_suppression import suppress_masks_without_torchvision
@@ -81,7 +81,8 @@ def model_labels(spec: PipelineSpec) -> list[str]:
     Raises:
         LoadError: The pipeline can't be loaded here.
     """
-    labels: dict[int, str] = load_pipeline(spec).model.config.id2label
+    pipeline = run_on(resolve_device(spec.device), load_pipeline, spec)
+    labels: dict[int, str] = pipeline.model.config.id2label
     return [labels[number] for number in sorted(labels)]
 
 

@@ -6,6 +6,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.tasks import Task
 
+from pipeline_core.devices import resolve_device, run_on
 from pipeline_core.errors import is_retryable
 from pipeline_core.inference import make_engine
 from pipeline_core.loading import load_pipeline
@@ -30,6 +31,7 @@ def smaller_each_attempt(batch: BatchPolicy, spec: PipelineSpec) -> BatchPolicy:
     """
     failed = (task_run.run_count or 1) - 1
     if failed and batch.max_batch_tokens == "auto":
-        first = make_engine(load_pipeline(spec), spec, batch).max_batch_tokens
+        pipeline = run_on(resolve_device(spec.device), load_pipeline, spec)
+        first = make_engine(pipeline, spec, batch).max_batch_tokens
         batch = batch.model_copy(update={"max_batch_tokens": first or "auto"})
     return batch.halved(failed)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import resolve_device, run_beside
+from pipeline_core.devices import run_beside
 from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.meeting.transcript import Turn
@@ -54,8 +54,7 @@ class PyannoteDiarizer:
             self._check_length(samples / _SAMPLE_RATE)
         if not samples:
             return []
-        pipeline = load_pyannote(self._model, self._token)
-        return run_beside(resolve_device("auto"), turns_of, pipeline, np.concatenate(mono), speakers)
+        return run_beside(_device(), turns_of, self._load(), np.concatenate(mono), speakers)
 
     def check(self, duration_s: float) -> None:
         """Load the pipeline, and make sure that it may be given a recording of this length.
@@ -66,8 +65,11 @@ class PyannoteDiarizer:
             MissingPackageError: pyannote.audio is not installed.
             ModelAccessError: The Hub did not give the pipeline.
         """
-        load_pyannote(self._model, self._token)
+        self._load()
         self._check_length(duration_s)
+
+    def _load(self) -> Any:
+        return run_beside(_device(), load_pyannote, self._model, self._token)
 
     def _check_length(self, duration_s: float) -> None:
         if duration_s > self._most_hours * 3600:
@@ -115,6 +117,10 @@ def load_pyannote(model: str, token: str | None) -> Any:
         raise
     except Exception as error:
         raise explain(model, folder, error) from error
-    if torch.cuda.is_available():
-        pipeline.to(torch.device("cuda"))
+    if _device().type == "cuda":
+        pipeline.to(_device())
     return pipeline
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

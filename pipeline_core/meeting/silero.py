@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline_core.devices import thread_count_kept
+
 _FRAME = 512
 _CONTEXT = 64
 _WINDOW, _HOP = 256, 128
@@ -34,8 +36,9 @@ class SileroNetwork:
             for layer, stride in ((f"_model.encoder.{at}.reparam_conv", stride) for at, stride in enumerate(_STRIDES))
         ]
         recurrent = {name: weights[f"_model.decoder.rnn.{name}"] for name in _RECURRENT}
-        self._recurrent = nn.LSTM(recurrent["weight_ih"].shape[1], recurrent["weight_hh"].shape[1])
-        self._recurrent.load_state_dict({f"{name}_l0": weight for name, weight in recurrent.items()})
+        # Made without weights: those that it would draw have the process' default dtype, which loading models changes.
+        self._recurrent = nn.LSTM(recurrent["weight_ih"].shape[1], recurrent["weight_hh"].shape[1], device="meta")
+        self._recurrent.load_state_dict({f"{name}_l0": weight for name, weight in recurrent.items()}, assign=True)
         self._out = weights["_model.decoder.decoder.2.weight"][..., 0], weights["_model.decoder.decoder.2.bias"]
 
     @torch.inference_mode()
@@ -75,13 +78,10 @@ def load_silero() -> SileroNetwork:
     Raises:
         ImportError: silero-vad is not installed.
     """
-    threads = torch.get_num_threads()
-    try:
+    with thread_count_kept():  # importing silero_vad sets it to one
         from silero_vad import load_silero_vad
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of TorchScript
             model = load_silero_vad()
-    finally:
-        torch.set_num_threads(threads)  # importing silero_vad sets it to one
     return SileroNetwork(model.state_dict())

@@ -60,7 +60,7 @@ def detect_speech(audio: Audio) -> VoiceActivity:
     if not len(audio):
         return VoiceActivity([], np.zeros(0, np.float32))
     check_installed("finding speech", ["silero-vad"])
-    probabilities = run_on(torch.device("cpu"), lambda: load_silero().probabilities(audio))
+    probabilities = run_on(torch.device("cpu"), _probabilities, audio)
     from silero_vad import get_speech_timestamps_from_probs
 
     found = get_speech_timestamps_from_probs(
@@ -74,3 +74,7 @@ def detect_speech(audio: Audio) -> VoiceActivity:
     )
     speech = [Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found]
     return VoiceActivity(speech, probabilities)
+
+
+def _probabilities(audio: Audio) -> NDArray[np.float32]:
+    return load_silero().probabilities(audio)

@@ -12,10 +12,12 @@ from pipeline_core.devices import (
     available_devices,
     device_name,
     fastest_dtype,
-    helpers,
+    helper_threads,
     memory_bytes,
     resolve_device,
+    run_beside,
     run_on,
+    thread_count_kept,
 )
 from pipeline_core.errors import DeviceNotFoundError
 
@@ -180,18 +182,70 @@ def test_work_on_a_device_has_the_threads_that_torch_is_set_to_now():
         run_on(device, torch.get_num_threads)
 
 
-@pytest.mark.parametrize(("device", "wanted"), [("cpu", 1), ("cuda:0", 3)])
-def test_those_who_help_a_cpu_compute_alone_and_nobody_else_does(device, wanted):
+@pytest.fixture
+def three_threads():
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with helpers(torch.device(device), 2, "help") as some:
-            together = threading.Barrier(2)
-            assert list(some.map(lambda _: (together.wait(5), torch.get_num_threads())[1], range(2))) == [wanted] * 2
-            with ThreadPoolExecutor(1) as others:
-                assert others.submit(torch.get_num_threads).result() == 3
-        assert torch.get_num_threads() == 3
-        assert run_on(torch.device("cpu"), torch.get_num_threads) == 3
-    finally:
-        torch.set_num_threads(before)
-        run_on(torch.device("cpu"), torch.get_num_threads)
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+    run_on(torch.device("cpu"), torch.get_num_threads)
+
+
+def threads_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(torch.get_num_threads).result()
+
+
+@pytest.mark.parametrize(("device", "wanted"), [("cpu", 1), ("cuda:0", 3)])
+def test_those_who_help_a_cpu_compute_alone_and_nobody_else_does(three_threads, device, wanted):
+    with helper_threads(torch.device(device), 2, "help") as some:
+        together = threading.Barrier(2)
+        assert list(some.map(lambda _: (together.wait(5), torch.get_num_threads())[1], range(2))) == [wanted] * 2
+        assert threads_of_a_new_thread() == 3
+    assert torch.get_num_threads() == run_on(torch.device("cpu"), torch.get_num_threads) == 3
+
+
+def test_without_memory_for_one_more_thread_nobody_computes_alone(three_threads, monkeypatch):
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread._target is torch.set_num_threads:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with helper_threads(torch.device("cpu"), 1, "help") as one:
+        assert one.submit(torch.get_num_threads).result() == 3
+    assert threads_of_a_new_thread() == 3
+
+
+def test_work_that_could_not_begin_is_not_done_later(monkeypatch):
+    def no_memory(thread: threading.Thread) -> None:
+        raise RuntimeError("no memory")
+
+    done: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_memory)
+        with pytest.raises(RuntimeError, match="no memory"):
+            run_on(torch.device("cuda:6"), done.append, "early")
+    run_on(torch.device("cuda:6"), done.append, "later")
+    assert done == ["later"]
+
+
+def test_on_a_cpu_work_beside_others_is_done_in_its_thread_and_elsewhere_here():
+    def thread() -> str:
+        return threading.current_thread().name
+
+    assert run_beside(torch.device("cpu"), thread) == run_on(torch.device("cpu"), thread)
+    assert run_beside(torch.device("cuda:0"), thread) == threading.current_thread().name
+
+
+def test_the_number_of_threads_is_kept_whatever_is_made_of_it(three_threads):
+    def fail() -> None:
+        with thread_count_kept():
+            torch.set_num_threads(1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 3

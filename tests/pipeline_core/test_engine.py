@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import TOLERANCE, alone, run, same, text_of
@@ -192,6 +193,24 @@ def test_stopping_early_leaves_no_thread_behind(spec):
     next(predictions)
     predictions.close()
     assert threading.active_count() == before
+
+
+def test_on_a_cpu_only_the_model_computes_with_all_threads(spec):
+    stages, seen = make_stages(load_pipeline(spec), spec), {}
+
+    def noting(stage):
+        work = getattr(stages, stage)
+        setattr(stages, stage, lambda given: seen.setdefault(stage, torch.get_num_threads()) and work(given))
+
+    for stage in ("preprocess", "forward", "postprocess"):
+        noting(stage)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert len(run(stages, ["warm", "odd"])) == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"preprocess": 1, "forward": 3, "postprocess": 1}
 
 
 def test_a_batch_that_fails_is_bisected_to_its_bad_rows(spec):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from huggingface_hub.errors import GatedRepoError
 from meetings import turns
 from stub_pyannote import Annotation, Track, install_pyannote
 
+from pipeline_core.devices import run_on
 from pipeline_core.errors import (
     InputTooLargeError,
     LoadError,
@@ -62,6 +65,18 @@ def test_nobody_outside_is_told_what_is_transcribed(installed):
     installed(lambda audio: Annotation())
     assert PyannoteDiarizer("someone/pipeline")(lambda: iter([SECONDS[None]])) == []
     assert os.environ["PYANNOTE_METRICS_ENABLED"] == "0"
+
+
+def test_on_a_cpu_it_computes_where_all_else_does(installed):
+    where = []
+
+    def pipeline(audio: dict[str, Any]) -> Annotation:
+        where.append(threading.current_thread().name)
+        return Annotation()
+
+    installed(pipeline)
+    PyannoteDiarizer("someone/pipeline")(lambda: iter([SECONDS[None]]))
+    assert where == [run_on(torch.device("cpu"), lambda: threading.current_thread().name)]
 
 
 def test_a_recording_that_would_not_fit_is_not_given_to_it():

@@ -1,20 +1,25 @@
 """Silero's network over many frames at once says what its package says of them one after another."""
 
+import sys
+import threading
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from silero_vad import load_silero_vad
 from tiny_whisper import babble, silence
 
+from pipeline_core.devices import run_on, thread_count_kept
 from pipeline_core.meeting.silero import load_silero
+from pipeline_core.meeting.voice_activity import detect_speech
 
 
 @pytest.fixture(scope="module")
 def theirs():
-    with warnings.catch_warnings():
+    with thread_count_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        from silero_vad import load_silero_vad
+
         return load_silero_vad()
 
 
@@ -45,12 +50,29 @@ def test_what_was_heard_before_is_forgotten():
     np.testing.assert_array_equal(load_silero().probabilities(audio), first)
 
 
-def test_loading_leaves_torchs_threads_as_they_are():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
+def test_speech_is_found_where_all_else_is_computed(monkeypatch):
+    where, network = [], load_silero()
+    probabilities = network.probabilities
+    monkeypatch.setattr(
+        network, "probabilities", lambda audio: where.append(threading.current_thread().name) or probabilities(audio)
+    )
+    assert detect_speech(audio_of(40_000)).speech
+    assert where == [run_on(torch.device("cpu"), lambda: threading.current_thread().name)]
+
+
+def test_loading_changes_nothing_of_torch(monkeypatch):
+    """Neither the number of threads, which importing silero_vad sets to one, nor what is drawn next."""
+    for name in [name for name in sys.modules if name.startswith("silero_vad")]:
+        monkeypatch.delitem(sys.modules, name)
+    before, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(3)
+    torch.set_default_dtype(torch.bfloat16)
+    seed = torch.random.get_rng_state()
     try:
         load_silero.cache_clear()
-        load_silero()
-        assert torch.get_num_threads() == 2
+        assert load_silero().probabilities(audio_of(2_000)).dtype == np.float32
+        assert torch.get_num_threads() == 3
+        assert torch.equal(torch.random.get_rng_state(), seed)
     finally:
         torch.set_num_threads(before)
+        torch.set_default_dtype(dtype)
