@@ -17,7 +17,7 @@ class BatchPolicy(BaseModel):
         lookahead_rows: Rows held to be sorted by length. "auto" holds as many as make 64 batches, at most
             8,192: enough for hardly any padding, and no more waiting for the first answers than that takes.
         lookahead_bytes: Bytes of model inputs held, at most; fewer rows are then sorted.
-        preprocess_threads: Threads that prepare rows while the model runs.
+        preprocess_threads: Threads that prepare rows while the model runs; beside a CPU's, each computes on one core.
     """
 
     model_config = ConfigDict(

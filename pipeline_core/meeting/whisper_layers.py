@@ -69,9 +69,15 @@ class DecoderLayer:
         rows: int,
         looked: list[torch.Tensor] | None,
     ) -> torch.Tensor:
-        """Read ``(rows, n, width)`` hidden states, the first at ``position``, into the first rows of ``cache``.
+        """What becomes of ``(rows, n, width)`` hidden states, in that shape.
 
-        Where the alignment heads look is added to ``looked``, ``(rows, heads, n, frames)`` float32.
+        Args:
+            hidden: Of the tokens at ``position`` and after.
+            position: How many tokens the cache has of each row.
+            audio: What ``hear`` gave for at least these rows.
+            cache: Holds at least these rows; keys and values of these tokens are written into it.
+            rows: How many there are.
+            looked: Where the alignment heads look is added to it, ``(rows, heads, n, frames)`` float32.
         """
         stop = position + hidden.shape[1]
         queries, keys, values = self._attention.project(self._norm(hidden))
