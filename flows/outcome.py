@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from pipeline_core.devices import stop_work
 from pipeline_core.errors import FailureBudgetExceededError, OutputInUseError, OutputMismatchError, SpecError
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.meeting.transcription import TranscriptionSummary
@@ -27,7 +28,8 @@ _MESSAGE_LENGTH = 1000
 def stating_outcome(flow: Callable[Parameters, Summary]) -> Callable[Parameters, Summary]:
     """End the flow in a state whose message says what was committed, why it stopped, and what to do.
 
-    Who calls the flow gets its summary, or its error, as before.
+    Who calls the flow gets its summary, or its error, as before. What interrupts it, Ctrl-C or a signal, ends what is
+    being computed too: Prefect waits for the tasks that have begun.
     """
 
     @wraps(flow)
@@ -39,6 +41,9 @@ def stating_outcome(flow: Callable[Parameters, Summary]) -> Callable[Parameters,
             output = signature(flow).bind(*args, **kwargs).arguments["output"]
             name = TOO_MANY_BAD_ROWS if isinstance(error, FailureBudgetExceededError) else None
             return Failed(name=name, message=failed_line(output, error), data=error)
+        except BaseException:
+            stop_work()
+            raise
         return Completed(message=completed_line(summary), data=summary)
 
     return run

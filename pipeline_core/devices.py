@@ -13,12 +13,14 @@ import psutil
 import torch
 
 from pipeline_core.cpu_dtype import fastest_cpu_dtype
-from pipeline_core.errors import DeviceNotFoundError
+from pipeline_core.errors import DeviceNotFoundError, WorkStoppedError
 
 Result = TypeVar("Result")
 
 _threads: dict[str, ThreadPoolExecutor] = {}
 _threads_lock = threading.Lock()
+_wanted: set[threading.Event] = set()
+_this_work = threading.local()
 # The number of threads that is set in one thread is also what those begin with that have not computed yet. Whoever
 # changes it for itself alone holds this lock until it is back; whoever asks for it waits.
 _thread_count_lock = threading.Lock()
@@ -105,9 +107,13 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     with _thread_count_lock:
         threads = torch.get_num_threads()
 
+    stopped = threading.Event()
+
     def follow() -> Result:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+        _this_work.stopped = stopped
+        check_wanted()
         return work(*arguments)
 
     with _threads_lock:
@@ -116,7 +122,30 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
             thread = ThreadPoolExecutor(1, name)
             thread.submit(int).result()  # what can't begin for want of memory is not kept, with its work queued
             _threads[name] = thread
-    return thread.submit(contextvars.copy_context().run, follow).result()
+        _wanted.add(stopped)
+    try:
+        return thread.submit(contextvars.copy_context().run, follow).result()
+    finally:
+        with _threads_lock:
+            _wanted.discard(stopped)
+
+
+def stop_work() -> None:
+    """Have all that ``run_on`` is at, or has yet to begin, end with its batch, for nobody waits for it any more."""
+    with _threads_lock:
+        for stopped in _wanted:
+            stopped.set()
+
+
+def check_wanted() -> None:
+    """End this thread's work here if it is not wanted any more.
+
+    Raises:
+        WorkStoppedError: ``stop_work`` was called since it was asked for.
+    """
+    stopped = getattr(_this_work, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise WorkStoppedError("stopped, because the run that wanted it was")
 
 
 def run_beside(device: torch.device, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -14,7 +14,7 @@ import torch
 from pipeline_core.answers import Answers, started
 from pipeline_core.batching import Window, batch_cost, padded_tokens
 from pipeline_core.columns import first_label
-from pipeline_core.devices import helper_threads
+from pipeline_core.devices import check_wanted, helper_threads
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
 from pipeline_core.memory import forward_splitting
@@ -83,6 +83,7 @@ class Engine:
 
         Raises:
             DeviceFailedError: The accelerator is lost to this process.
+            WorkStoppedError: The run that wanted it was interrupted.
             Exception: What ``records`` raised, after the answers to all that it gave before.
         """
         began = time.perf_counter()
@@ -100,6 +101,7 @@ class Engine:
                 answers.expect(window.entries)
                 chunks = Window(window.chunks, stages_group(self._stages.batching))
                 while chunks:
+                    check_wanted()
                     rows = self._run_batch(chunks, answers)
                     self._on_progress(Progress(answers.rows, answers.failed, self._budget.limit))
                     yield from self._counted(answers.ready(most_behind), began)

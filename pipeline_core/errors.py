@@ -29,7 +29,8 @@
     │   └── LeaseLostError
     ├── FailureBudgetExceededError
     ├── RecordingsFailedError
-    └── DeviceFailedError
+    ├── DeviceFailedError
+    └── WorkStoppedError
 
 ``retryable`` is an attribute of the class: a scheduler reads it and decides nothing itself.
 Errors that are not of this tree (a connection that broke, a host out of memory) are asked of
@@ -266,6 +267,10 @@ class RecordingsFailedError(PipelineFlowsError):
             f"{failed} of {recordings} recordings have no transcript; those of the others are in {output}; "
             "mend or take away the recordings that failed, and run the same command again"
         )
+
+
+class WorkStoppedError(PipelineFlowsError):
+    """What was being computed is not wanted any more: its run was interrupted."""
 
 
 class DeviceFailedError(PipelineFlowsError):

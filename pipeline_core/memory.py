@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from pipeline_core.errors import DeviceFailedError
+from pipeline_core.errors import DeviceFailedError, WorkStoppedError
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -93,6 +93,7 @@ def forward_splitting(
 
     Raises:
         DeviceFailedError: The accelerator is lost to this process.
+        WorkStoppedError: The run that wanted it was interrupted.
     """
     results: list[Output | Failure] = []
     pending: list[tuple[Sequence[Item], bool]] = [(batch, False)]
@@ -101,6 +102,8 @@ def forward_splitting(
         try:
             results.extend(forward(part))
             continue
+        except WorkStoppedError:
+            raise
         except Exception as error:
             failure = Failure(type(error).__name__, str(error) or repr(error), is_out_of_memory(error))
             lost = is_device_failure(error)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from pipeline_core.devices import check_wanted
 from pipeline_core.errors import InputTooLargeError, RecordError
 from pipeline_core.meeting.chunking import Chunk, halve
 from pipeline_core.meeting.fallback import Verdict, believable, with_fallback
@@ -73,6 +74,7 @@ class WhisperRecognizer:
             InputTooLargeError: One chunk alone does not fit into the device's memory.
             RecordError: A chunk alone makes the model fail.
             DeviceFailedError: The accelerator is lost to this process.
+            WorkStoppedError: The run that wanted it was interrupted.
         """
         answers = []
         with torch.inference_mode():
@@ -130,6 +132,7 @@ class WhisperRecognizer:
         """The answer to each item, in smaller batches where they do not fit into memory at once."""
         answers: list[_Answer] = []
         for start in range(0, len(items), self._batch_size):
+            check_wanted()
             batch = items[start : start + self._batch_size]
             for result in forward_splitting(forward, batch, lambda part, message: None):
                 if isinstance(result, Failure):

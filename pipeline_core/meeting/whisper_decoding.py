@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline_core.devices import check_wanted
 from pipeline_core.meeting.repetition import find_repetition
 from pipeline_core.meeting.whisper_network import Heard, WhisperNetwork
 from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary
@@ -59,6 +60,9 @@ def decode(
 
     Returns:
         One text a row, in order.
+
+    Raises:
+        WorkStoppedError: The run that wanted it was interrupted.
     """
     longest = network.config.max_target_positions
     writers = [_Row(torch.Generator().manual_seed(seeds[row]) if seeds else None) for row in range(heard.rows)]
@@ -70,6 +74,7 @@ def decode(
     suppressed = torch.tensor(vocabulary.suppressed, dtype=torch.long, device=network.device)
     suppressed_first = torch.tensor(vocabulary.suppressed_first, dtype=torch.long, device=network.device)
     while True:
+        check_wanted()
         logits = network.logits(hidden[:, -1]).index_fill(1, suppressed, -torch.inf)
         if decoding.position == len(prompts[0]):
             logits.index_fill_(1, suppressed_first, -torch.inf)

@@ -1,13 +1,18 @@
 """The line that a run's last state says: what is committed, why it stopped, what to do."""
 
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+import torch
 
 from flows.batch_inference import batch_inference
-from flows.outcome import TOO_MANY_BAD_ROWS, completed_line
+from flows.outcome import TOO_MANY_BAD_ROWS, completed_line, stating_outcome
 from pipeline_core import DatasetRef, FailurePolicy
-from pipeline_core.errors import FailureBudgetExceededError
+from pipeline_core.devices import check_wanted, run_on
+from pipeline_core.errors import FailureBudgetExceededError, WorkStoppedError
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.manifest import RunSummary
 
@@ -85,3 +90,26 @@ def test_a_run_that_can_not_begin_says_why_and_no_more(run_flow, spec, tmp_path)
     )
     assert run.state.message.startswith("DatasetNotFoundError: ")
     assert str(missing) in run.state.message
+
+
+@pytest.mark.parametrize("interrupts", [KeyboardInterrupt, SystemExit(143)])
+def test_what_interrupts_a_run_ends_what_it_computes(interrupts):
+    begun, device = threading.Event(), torch.device("cuda:8")
+
+    def work() -> None:
+        begun.set()
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            check_wanted()
+
+    def body(output: str) -> RunSummary:
+        tasks.append(threads.submit(run_on, device, work))
+        assert begun.wait(5)
+        raise interrupts
+
+    tasks: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as threads:
+        with pytest.raises(BaseException) as left:  # noqa: PT011
+            stating_outcome(body)("out")
+        assert left.type is (interrupts if isinstance(interrupts, type) else type(interrupts))
+        assert isinstance(tasks[0].exception(timeout=5), WorkStoppedError)

@@ -1,15 +1,18 @@
 """Devices: the first accelerator, else the CPU; names that are not there are refused with those that are."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 import torch
 
+from pipeline_core import devices
 from pipeline_core.cpu_dtype import bfloat16_gain, fastest_cpu_dtype
 from pipeline_core.devices import (
     available_devices,
+    check_wanted,
     device_name,
     fastest_dtype,
     helper_threads,
@@ -17,9 +20,10 @@ from pipeline_core.devices import (
     resolve_device,
     run_beside,
     run_on,
+    stop_work,
     thread_count_kept,
 )
-from pipeline_core.errors import DeviceNotFoundError
+from pipeline_core.errors import DeviceNotFoundError, WorkStoppedError
 
 
 @pytest.fixture
@@ -230,6 +234,33 @@ def test_work_that_could_not_begin_is_not_done_later(monkeypatch):
             run_on(torch.device("cuda:6"), done.append, "early")
     run_on(torch.device("cuda:6"), done.append, "later")
     assert done == ["later"]
+
+
+def test_work_that_nobody_wants_any_more_ends_and_what_is_asked_for_later_does_not():
+    device, begun, stopping, done = torch.device("cuda:7"), threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        assert stopping.wait(5)
+        check_wanted()
+        done.append("to the end")
+
+    with ThreadPoolExecutor(2) as callers:
+        running = callers.submit(run_on, device, work)
+        assert begun.wait(5)
+        queued = callers.submit(run_on, device, done.append, "queued")
+        deadline = time.monotonic() + 5
+        while len(devices._wanted) < 2:
+            assert time.monotonic() < deadline
+        stop_work()
+        stopping.set()
+        for unwanted in (running, queued):
+            with pytest.raises(WorkStoppedError):
+                unwanted.result()
+    run_on(device, check_wanted)
+    run_on(device, done.append, "later")
+    assert done == ["later"]
+    assert not devices._wanted
 
 
 def test_on_a_cpu_work_beside_others_is_done_in_its_thread_and_elsewhere_here():

@@ -14,7 +14,8 @@ from tiny_models import SENTENCES
 from transformers import AutoTokenizer
 
 from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, infer, load_pipeline
-from pipeline_core.errors import FailureBudgetExceededError
+from pipeline_core.devices import run_on, stop_work
+from pipeline_core.errors import FailureBudgetExceededError, WorkStoppedError
 from pipeline_core.inference import make_engine, make_stages
 from pipeline_core.pipeline_stages import PipelineStages
 from pipeline_core.records import Record
@@ -211,6 +212,22 @@ def test_on_a_cpu_only_the_model_computes_with_all_threads(spec):
     finally:
         torch.set_num_threads(before)
     assert seen == {"preprocess": 1, "forward": 3, "postprocess": 1}
+
+
+def test_rows_that_nobody_wants_any_more_are_not_inferred(spec):
+    stages, batches = make_stages(load_pipeline(spec), spec), []
+    forward = stages.forward
+
+    def interrupted(chunks):
+        batches.append(len(chunks))
+        if len(batches) == 2:
+            stop_work()
+        return forward(chunks)
+
+    stages.forward = interrupted
+    with pytest.raises(WorkStoppedError):
+        run_on(torch.device("cpu"), run, stages, ["warm"] * 20, BatchPolicy(batch_size=2))
+    assert len(batches) == 2
 
 
 def test_a_batch_that_fails_is_bisected_to_its_bad_rows(spec):

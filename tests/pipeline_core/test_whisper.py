@@ -10,7 +10,8 @@ import torch
 from tiny_whisper import CHUNK_S, sound, whisper
 
 from pipeline_core import PipelineSpec, load_pipeline
-from pipeline_core.errors import SpecError
+from pipeline_core.devices import run_on, stop_work
+from pipeline_core.errors import SpecError, WorkStoppedError
 from pipeline_core.meeting.chunking import Chunk, whole_chunk
 from pipeline_core.meeting.voice_activity import Span
 from pipeline_core.meeting.whisper import WhisperRecognizer
@@ -55,6 +56,27 @@ def test_the_encoder_gives_the_states_that_transformers_gives(loaded: Loaded) ->
     with torch.inference_mode():
         wanted = loaded.pipeline.model.model.encoder(features).last_hidden_state
     torch.testing.assert_close(loaded.states, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_that_nobody_wants_any_more_is_not_written_to_its_end(loaded: Loaded) -> None:
+    recognizer = WhisperRecognizer(loaded.pipeline, "tiny", language="de")
+    chunks = [whole_chunk(one, 0.0) for one in SOUNDS[:3]]
+    read, steps = recognizer._network._read, []
+
+    def interrupted(*arguments: Any) -> torch.Tensor:
+        steps.append(None)
+        if len(steps) == 3:
+            stop_work()
+        return read(*arguments)
+
+    recognizer._network._read = interrupted  # type: ignore[method-assign]
+    try:
+        with pytest.raises(WorkStoppedError):  # and not in halves, as what fails is tried again
+            run_on(torch.device("cpu"), recognizer.recognize, [chunks])
+        assert len(steps) == 3
+        assert run_on(torch.device("cpu"), recognizer.recognize, [chunks])
+    finally:
+        recognizer._network._read = read  # type: ignore[method-assign]
 
 
 def test_a_batch_whose_rows_end_one_by_one_has_the_tokens_of_generate(loaded: Loaded) -> None:
