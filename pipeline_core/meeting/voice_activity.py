@@ -1,5 +1,6 @@
 """Where people talk: Silero's voice activity model over 16 kHz audio, far faster than any transcription."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,17 @@ def detect_speech(audio: Audio) -> VoiceActivity:
     )
     speech = [Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found]
     return VoiceActivity(speech, probabilities)
+
+
+def widened(speech: Iterable[Span], by_s: float, duration_s: float) -> list[Span]:
+    """Speech with ``by_s`` seconds before and after, within a recording of ``duration_s``; those that meet are one."""
+    stretches: list[Span] = []
+    for span in speech:
+        start_s, end_s = max(0.0, span.start_s - by_s), min(duration_s, span.end_s + by_s)
+        if stretches and start_s <= stretches[-1].end_s:
+            start_s = stretches.pop().start_s
+        stretches.append(Span(start_s, end_s))
+    return stretches
 
 
 def _probabilities(audio: Audio) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from tiny_whisper import babble, silence
 
 from pipeline_core.devices import run_on, thread_count_kept
 from pipeline_core.meeting.silero import load_silero
-from pipeline_core.meeting.voice_activity import detect_speech
+from pipeline_core.meeting.voice_activity import Span, detect_speech, widened
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +76,10 @@ def test_loading_changes_nothing_of_torch(monkeypatch):
     finally:
         torch.set_num_threads(before)
         torch.set_default_dtype(dtype)
+
+
+def test_speech_that_is_widened_stays_in_order_apart_and_within_the_recording():
+    speech = [Span(3.0, 4.0), Span(40.0, 41.0), Span(60.0, 62.0), Span(580.0, 599.0)]
+    assert widened(speech, 15.0, 600.0) == [Span(0.0, 19.0), Span(25.0, 77.0), Span(565.0, 600.0)]
+    assert widened(speech, 0.0, 600.0) == speech
+    assert widened([], 15.0, 600.0) == []
