@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipeline_core.devices import stop_work
+from pipeline_core.device_threads import stop_work
 from pipeline_core.errors import FailureBudgetExceededError, OutputInUseError, OutputMismatchError, SpecError
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.meeting.transcription import TranscriptionSummary

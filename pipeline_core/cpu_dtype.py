@@ -30,7 +30,7 @@ def fastest_cpu_dtype(cpu: str) -> torch.dtype:
     try:
         return _DTYPES[path.read_text().strip()]
     except (OSError, KeyError, UnicodeDecodeError):
-        with ThreadPoolExecutor(1) as thread:  # whose team of threads ends with it; see devices.run_on
+        with ThreadPoolExecutor(1) as thread:  # whose team of threads ends with it; see device_threads.run_on
             found = "bfloat16" if thread.submit(bfloat16_gain).result() > _CLEARLY else "float32"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import torch
 from pipeline_core.answers import Answers, started
 from pipeline_core.batching import Window, batch_cost, padded_tokens
 from pipeline_core.columns import first_label
-from pipeline_core.devices import check_wanted, helper_threads
+from pipeline_core.device_threads import check_wanted, helper_threads
 from pipeline_core.figures import BudgetChange, Figures, MemoryEvent
 from pipeline_core.lookahead import LookAhead
 from pipeline_core.memory import forward_splitting

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 
 from pipeline_core.call_defaults import class_with_defaults, complete, spread_generation
 from pipeline_core.catalog import find_task
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.device_threads import run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.errors import ModelNotFoundError, SpecError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.mask_suppression import suppress_masks_without_torchvision

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pipeline_core.device_slots import device_slot
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.device_threads import run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.engine import Progress
 from pipeline_core.errors import OutputMismatchError
 from pipeline_core.figures import Figures

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pipeline_core.catalog import find_task
 from pipeline_core.device_slots import device_slot
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.device_threads import run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.engine import Progress
 from pipeline_core.errors import DatasetChangedError
 from pipeline_core.inference import FailureBudget, Inference

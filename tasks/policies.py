@@ -6,7 +6,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.tasks import Task
 
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.device_threads import run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.errors import is_retryable
 from pipeline_core.inference import make_engine
 from pipeline_core.loading import load_pipeline

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import run_beside
+from pipeline_core.device_threads import run_beside
 from pipeline_core.errors import InputTooLargeError, LoadError, MissingPackageError
 from pipeline_core.load_failures import explain, missing_package
 from pipeline_core.meeting.transcript import Turn

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import run_beside, thread_count_kept
+from pipeline_core.device_threads import run_beside, thread_count_kept
 from pipeline_core.meeting.filterbank import BANDS, log_mel
 from pipeline_core.meeting.overlaps import find_overlaps, second_speakers
 from pipeline_core.meeting.transcript import Turn

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline_core.devices import thread_count_kept
+from pipeline_core.device_threads import thread_count_kept
 
 _FRAME = 512
 _CONTEXT = 64

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.devices import resolve_device, run_on
+from pipeline_core.device_threads import run_on
+from pipeline_core.devices import resolve_device
 from pipeline_core.meeting.chunking import Chunk, cut_chunks, whole_chunk
 from pipeline_core.meeting.parts import Part, Source, content_id, opened, plan_parts
 from pipeline_core.meeting.recognition import load_recognizer

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline_core.devices import run_on
+from pipeline_core.device_threads import run_on
 from pipeline_core.meeting.silero import load_silero
 from pipeline_core.requirements import check_installed
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from pipeline_core.devices import check_wanted
+from pipeline_core.device_threads import check_wanted
 from pipeline_core.errors import InputTooLargeError, RecordError
 from pipeline_core.meeting.chunking import Chunk, halve
 from pipeline_core.meeting.fallback import Verdict, believable, with_fallback

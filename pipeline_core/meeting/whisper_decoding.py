@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline_core.devices import check_wanted
+from pipeline_core.device_threads import check_wanted
 from pipeline_core.meeting.repetition import find_repetition
 from pipeline_core.meeting.whisper_network import Heard, WhisperNetwork
 from pipeline_core.meeting.whisper_vocabulary import WhisperVocabulary

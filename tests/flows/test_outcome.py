@@ -11,7 +11,7 @@ import torch
 from flows.batch_inference import batch_inference
 from flows.outcome import TOO_MANY_BAD_ROWS, completed_line, stating_outcome
 from pipeline_core import DatasetRef, FailurePolicy
-from pipeline_core.devices import check_wanted, run_on
+from pipeline_core.device_threads import check_wanted, run_on
 from pipeline_core.errors import FailureBudgetExceededError, WorkStoppedError
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.manifest import RunSummary

@@ -14,7 +14,7 @@ from tiny_models import SENTENCES
 from transformers import AutoTokenizer
 
 from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, infer, load_pipeline
-from pipeline_core.devices import run_on, stop_work
+from pipeline_core.device_threads import run_on, stop_work
 from pipeline_core.errors import FailureBudgetExceededError, WorkStoppedError
 from pipeline_core.inference import make_engine, make_stages
 from pipeline_core.pipeline_stages import PipelineStages

@@ -10,7 +10,7 @@ import torch
 from tiny_whisper import CHUNK_S, sound, whisper
 
 from pipeline_core import PipelineSpec, load_pipeline
-from pipeline_core.devices import run_on, stop_work
+from pipeline_core.device_threads import run_on, stop_work
 from pipeline_core.errors import SpecError, WorkStoppedError
 from pipeline_core.meeting.chunking import Chunk, whole_chunk
 from pipeline_core.meeting.voice_activity import Span

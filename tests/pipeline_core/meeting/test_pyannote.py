@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError
 from meetings import turns
 from stub_pyannote import Annotation, Track, install_pyannote
 
-from pipeline_core.devices import run_on
+from pipeline_core.device_threads import run_on
 from pipeline_core.errors import (
     InputTooLargeError,
     LoadError,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_whisper import babble, silence
 
-from pipeline_core.devices import run_on, thread_count_kept
+from pipeline_core.device_threads import run_on, thread_count_kept
 from pipeline_core.meeting.silero import load_silero
 from pipeline_core.meeting.voice_activity import Span, detect_speech, widened
 
