@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipeline_core.device_threads import stop_work
+from pipeline_core.device_threads import stopping_when_interrupted
 from pipeline_core.errors import FailureBudgetExceededError, OutputInUseError, OutputMismatchError, SpecError
 from pipeline_core.figures import BudgetChange, Figures
 from pipeline_core.meeting.transcription import TranscriptionSummary
@@ -29,21 +29,19 @@ def stating_outcome(flow: Callable[Parameters, Summary]) -> Callable[Parameters,
     """End the flow in a state whose message says what was committed, why it stopped, and what to do.
 
     Who calls the flow gets its summary, or its error, as before. What interrupts it, Ctrl-C or a signal, ends what is
-    being computed too: Prefect waits for the tasks that have begun.
+    being computed at its next step: Prefect waits for the tasks that have begun.
     """
 
     @wraps(flow)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Any:
         try:
-            summary = flow(*args, **kwargs)
+            with stopping_when_interrupted():
+                summary = flow(*args, **kwargs)
         except Exception as error:
             get_run_logger().error("the run failed", exc_info=error)
             output = signature(flow).bind(*args, **kwargs).arguments["output"]
             name = TOO_MANY_BAD_ROWS if isinstance(error, FailureBudgetExceededError) else None
             return Failed(name=name, message=failed_line(output, error), data=error)
-        except BaseException:
-            stop_work()
-            raise
         return Completed(message=completed_line(summary), data=summary)
 
     return run

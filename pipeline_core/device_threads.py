@@ -15,8 +15,7 @@ Result = TypeVar("Result")
 
 _threads: dict[str, ThreadPoolExecutor] = {}
 _threads_lock = threading.Lock()
-_wanted: set[threading.Event] = set()
-_this_work = threading.local()
+_stopped: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stopped", default=None)
 # The number of threads that is set in one thread is also what those begin with that have not computed yet. Whoever
 # changes it for itself alone holds this lock until it is back; whoever asks for it waits.
 _thread_count_lock = threading.Lock()
@@ -36,12 +35,9 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
     with _thread_count_lock:
         threads = torch.get_num_threads()
 
-    stopped = threading.Event()
-
     def follow() -> Result:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        _this_work.stopped = stopped
         check_wanted()
         return work(*arguments)
 
@@ -51,28 +47,36 @@ def run_on(device: torch.device, work: Callable[..., Result], *arguments: Any) -
             thread = ThreadPoolExecutor(1, name)
             thread.submit(int).result()  # what can't begin for want of memory is not kept, with its work queued
             _threads[name] = thread
-        _wanted.add(stopped)
+    return thread.submit(contextvars.copy_context().run, follow).result()
+
+
+@contextmanager
+def stopping_when_interrupted() -> Iterator[None]:
+    """Have what is asked for within, here or in threads that took over the context, end when this is left by force.
+
+    By Ctrl-C or a signal, that is: work that has begun then ends at its next step, and what has not never does.
+    An error, or a run beside this one, stops nothing.
+    """
+    stopped = threading.Event()
+    token = _stopped.set(stopped)
     try:
-        return thread.submit(contextvars.copy_context().run, follow).result()
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        stopped.set()
+        raise
     finally:
-        with _threads_lock:
-            _wanted.discard(stopped)
-
-
-def stop_work() -> None:
-    """Have all that ``run_on`` is at, or has yet to begin, end with its batch, for nobody waits for it any more."""
-    with _threads_lock:
-        for stopped in _wanted:
-            stopped.set()
+        _stopped.reset(token)
 
 
 def check_wanted() -> None:
-    """End this thread's work here if it is not wanted any more.
+    """End this work here if nobody waits for it any more.
 
     Raises:
-        WorkStoppedError: ``stop_work`` was called since it was asked for.
+        WorkStoppedError: What it is for was interrupted.
     """
-    stopped = getattr(_this_work, "stopped", None)
+    stopped = _stopped.get()
     if stopped is not None and stopped.is_set():
         raise WorkStoppedError("stopped, because the run that wanted it was")
 

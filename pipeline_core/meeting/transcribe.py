@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline_core.device_threads import run_on
+from pipeline_core.device_threads import check_wanted, run_on
 from pipeline_core.devices import resolve_device
 from pipeline_core.meeting.chunking import Chunk, cut_chunks, whole_chunk
 from pipeline_core.meeting.parts import Part, Source, content_id, opened, plan_parts
@@ -128,6 +128,7 @@ def join_parts(parts: Iterable[PartTranscript], recording: str, content: str, pi
 
 def _listen(source: Source, part: Part, fixed_chunks: bool, max_chunk_s: float) -> tuple[list[Chunk], float]:
     """The chunks of a part, and how many seconds of it are speech."""
+    check_wanted()
     with opened(source) as recording:
         audio = recording.read(part.start_s, part.stop_s)
     if fixed_chunks:

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 
 import pytest
@@ -103,7 +104,7 @@ def test_what_interrupts_a_run_ends_what_it_computes(interrupts):
             check_wanted()
 
     def body(output: str) -> RunSummary:
-        tasks.append(threads.submit(run_on, device, work))
+        tasks.append(threads.submit(copy_context().run, run_on, device, work))
         assert begun.wait(5)
         raise interrupts
 

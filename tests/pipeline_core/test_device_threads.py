@@ -1,14 +1,21 @@
 """The threads that compute: one a device, and none for what nobody waits for any more."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 
 import pytest
 import torch
 
-from pipeline_core import device_threads
-from pipeline_core.device_threads import check_wanted, helper_threads, run_beside, run_on, stop_work, thread_count_kept
+from pipeline_core.device_threads import (
+    check_wanted,
+    helper_threads,
+    run_beside,
+    run_on,
+    stopping_when_interrupted,
+    thread_count_kept,
+)
 from pipeline_core.errors import WorkStoppedError
 
 
@@ -108,7 +115,7 @@ def test_work_that_could_not_begin_is_not_done_later(monkeypatch):
     assert done == ["later"]
 
 
-def test_work_that_nobody_wants_any_more_ends_and_what_is_asked_for_later_does_not():
+def test_work_that_nobody_wants_any_more_ends_and_what_others_want_does_not():
     device, begun, stopping, done = torch.device("cuda:7"), threading.Event(), threading.Event(), []
 
     def work() -> None:
@@ -117,22 +124,34 @@ def test_work_that_nobody_wants_any_more_ends_and_what_is_asked_for_later_does_n
         check_wanted()
         done.append("to the end")
 
-    with ThreadPoolExecutor(2) as callers:
-        running = callers.submit(run_on, device, work)
-        assert begun.wait(5)
-        queued = callers.submit(run_on, device, done.append, "queued")
-        deadline = time.monotonic() + 5
-        while len(device_threads._wanted) < 2:
-            assert time.monotonic() < deadline
-        stop_work()
+    with ThreadPoolExecutor(3) as callers:
+        with suppress(KeyboardInterrupt), stopping_when_interrupted():
+            context = copy_context()
+            running = callers.submit(context.copy().run, run_on, device, work)
+            assert begun.wait(5)
+            queued = callers.submit(context.copy().run, run_on, device, done.append, "queued")
+            others = callers.submit(run_on, device, done.append, "another run's")
+            raise KeyboardInterrupt
         stopping.set()
-        for unwanted in (running, queued):
+        later = callers.submit(context.copy().run, run_on, device, done.append, "of the same run")
+        for unwanted in (running, queued, later):
             with pytest.raises(WorkStoppedError):
                 unwanted.result()
-    run_on(device, check_wanted)
+        others.result()
     run_on(device, done.append, "later")
-    assert done == ["later"]
-    assert not device_threads._wanted
+    assert done == ["another run's", "later"]
+
+
+def test_an_error_stops_no_work():
+    def fail() -> None:
+        with stopping_when_interrupted():
+            contexts.append(copy_context())
+            raise ValueError
+
+    contexts = []
+    with pytest.raises(ValueError):  # noqa: PT011
+        fail()
+    contexts[0].run(check_wanted)
 
 
 def test_on_a_cpu_work_beside_others_is_done_in_its_thread_and_elsewhere_here():

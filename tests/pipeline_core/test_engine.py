@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupted import interrupted_run
 from reference import TOLERANCE, alone, run, same, text_of
 from tiny_models import SENTENCES
 from transformers import AutoTokenizer
 
 from pipeline_core import BatchPolicy, FailurePolicy, PipelineSpec, infer, load_pipeline
-from pipeline_core.device_threads import run_on, stop_work
 from pipeline_core.errors import FailureBudgetExceededError, WorkStoppedError
 from pipeline_core.inference import make_engine, make_stages
 from pipeline_core.pipeline_stages import PipelineStages
@@ -218,15 +218,18 @@ def test_rows_that_nobody_wants_any_more_are_not_inferred(spec):
     stages, batches = make_stages(load_pipeline(spec), spec), []
     forward = stages.forward
 
-    def interrupted(chunks):
-        batches.append(len(chunks))
-        if len(batches) == 2:
-            stop_work()
-        return forward(chunks)
+    def work(interrupt):
+        def counted(chunks):
+            batches.append(len(chunks))
+            if len(batches) == 2:
+                interrupt()
+            return forward(chunks)
 
-    stages.forward = interrupted
+        stages.forward = counted
+        return run(stages, ["warm"] * 20, BatchPolicy(batch_size=2))
+
     with pytest.raises(WorkStoppedError):
-        run_on(torch.device("cpu"), run, stages, ["warm"] * 20, BatchPolicy(batch_size=2))
+        interrupted_run(work)
     assert len(batches) == 2
 
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from interrupted import interrupted_run
 from tiny_whisper import CHUNK_S, sound, whisper
 
 from pipeline_core import PipelineSpec, load_pipeline
-from pipeline_core.device_threads import run_on, stop_work
 from pipeline_core.errors import SpecError, WorkStoppedError
 from pipeline_core.meeting.chunking import Chunk, whole_chunk
 from pipeline_core.meeting.voice_activity import Span
@@ -63,20 +63,23 @@ def test_a_text_that_nobody_wants_any_more_is_not_written_to_its_end(loaded: Loa
     chunks = [whole_chunk(one, 0.0) for one in SOUNDS[:3]]
     read, steps = recognizer._network._read, []
 
-    def interrupted(*arguments: Any) -> torch.Tensor:
-        steps.append(None)
-        if len(steps) == 3:
-            stop_work()
-        return read(*arguments)
+    def work(interrupt: Callable[[], None]) -> Any:
+        def counted(*arguments: Any) -> torch.Tensor:
+            steps.append(None)
+            if len(steps) == 3:
+                interrupt()
+            return read(*arguments)
 
-    recognizer._network._read = interrupted  # type: ignore[method-assign]
+        recognizer._network._read = counted  # type: ignore[method-assign]
+        return recognizer.recognize([chunks])
+
     try:
         with pytest.raises(WorkStoppedError):  # and not in halves, as what fails is tried again
-            run_on(torch.device("cpu"), recognizer.recognize, [chunks])
+            interrupted_run(work)
         assert len(steps) == 3
-        assert run_on(torch.device("cpu"), recognizer.recognize, [chunks])
     finally:
         recognizer._network._read = read  # type: ignore[method-assign]
+    assert recognizer.recognize([chunks])
 
 
 def test_a_batch_whose_rows_end_one_by_one_has_the_tokens_of_generate(loaded: Loaded) -> None:
