@@ -48,8 +48,6 @@ def meeting_transcription(
         names: What to call speakers, such as "S1=Ana".
         embed: Whether each page holds a copy of its recording, to be sent around: about 29 MB an hour.
     """
-    summary = transcribe_recordings(
-        recordings, output, settings, speakers, diarizer or DiarizerRef(), parse_names(names), embed
-    )
+    summary = transcribe_recordings(recordings, output, settings, speakers, diarizer, parse_names(names), embed)
     report_transcription(summary)
     return summary
